@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a declaration amounts to: Kubernetes objects, and what is known about them before any cluster is asked.
+
+Pure: options in, objects out. No topic knows another; ``tenant`` alone merges declarations.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import Problem
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import Acceptance, Finding, Ref
+
+Manifest = t.Dict[str, t.Any]
+
+
+class Context(t.NamedTuple):
+    """What a manifest function may know besides its item.
+
+    :param stage: ``observe``, ``warn`` or ``enforce``; an item's own ``stage`` wins over it.
+    :param minor: the API server's minor version (37 for v1.37.2), or None when rendering without a cluster.
+    """
+
+    stage: str
+    minor: t.Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A right that a subject must have or must not have once the declaration is applied.
+
+    :param user: as the API server sees it; a service account is ``system:serviceaccount:<namespace>:<name>``.
+    :param verb: such as ``get``; :param resource: ``resource[/subresource][.group]``, or a path beginning with ``/``.
+    """
+
+    user: str
+    groups: tuple[str, ...]
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    allowed: bool
+    where: str
+
+
+@dataclass
+class Declaration:
+    """The sum of what one call declares."""
+
+    objects: list[Manifest] = field(default_factory=list)
+    #: removed where this owner has them, as a stage below ``enforce`` asks
+    withdrawn: list[Ref] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    acceptances: list[Acceptance] = field(default_factory=list)
+    expectations: list[Expectation] = field(default_factory=list)
+    #: where in the input an object comes from, and under which stage it is declared
+    where: dict[Ref, str] = field(default_factory=dict)
+    stages: dict[Ref, str] = field(default_factory=dict)
+
+    def add(self, manifest: Manifest, where: str, stage: str) -> None:
+        """Declare an object; one that is declared twice is a problem that names both places."""
+        ref = ref_of(manifest)
+        if ref in self.where:
+            self.problems.append(
+                Problem(
+                    where,
+                    f"{ref} is declared twice, here and at {self.where[ref]}",
+                    "Merge the two entries, or rename one",
+                    *(ref.kind, ref.namespace, ref.name),
+                )
+            )
+            return
+        self.objects.append(manifest)
+        self.where[ref] = where
+        self.stages[ref] = stage
+
+    def withdraw(self, ref: Ref, where: str) -> None:
+        """Say that an object of this owner must not be there at the present stage."""
+        self.withdrawn.append(ref)
+        self.where.setdefault(ref, where)
+
+    def problem(self, where: str, reason: str, remedy: str = "", ref: t.Optional[Ref] = None) -> None:
+        kind, namespace, name = ref or ("", "", "")
+        self.problems.append(Problem(where, reason, remedy, kind, namespace, name))
+
+    def merge(self, other: Declaration) -> None:
+        for manifest in other.objects:
+            ref = ref_of(manifest)
+            self.add(manifest, other.where[ref], other.stages[ref])
+        for ref in other.withdrawn:
+            self.withdraw(ref, other.where[ref])
+        self.problems += other.problems
+        self.findings += other.findings
+        self.acceptances += other.acceptances
+        self.expectations += other.expectations
+
+
+def ref_of(manifest: t.Mapping[str, t.Any]) -> Ref:
+    metadata = manifest["metadata"]
+    return Ref(manifest["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def manifest(
+    api_version: str,
+    kind: str,
+    name: str,
+    namespace: str = "",
+    labels: t.Optional[t.Mapping[str, str]] = None,
+    annotations: t.Optional[t.Mapping[str, str]] = None,
+    **body: t.Any,
+) -> Manifest:
+    """One Kubernetes object, its metadata in order, without empty parts."""
+    metadata: dict[str, t.Any] = {"name": name}
+    if namespace:
+        metadata["namespace"] = namespace
+    if labels:
+        metadata["labels"] = dict(labels)
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
