@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options that the modules share, and the checking of list items one by one.
+
+Connection options and their environment variables are named as in kubernetes.core, so that playbooks and
+``module_defaults`` written for it work unchanged.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES
+
+Spec = t.Dict[str, t.Any]
+
+_PROXY_HEADERS: Spec = {
+    "proxy_basic_auth": {"type": "str", "no_log": True},
+    "basic_auth": {"type": "str", "no_log": True},
+    "user_agent": {"type": "str"},
+}
+
+CONNECTION: Spec = {
+    "kubeconfig": {"type": "raw", "no_log": True},
+    "context": {"type": "str"},
+    "host": {"type": "str"},
+    "api_key": {"type": "str", "no_log": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "validate_certs": {"type": "bool", "aliases": ["verify_ssl"]},
+    "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"]},
+    "client_cert": {"type": "path", "aliases": ["cert_file"]},
+    "client_key": {"type": "path", "aliases": ["key_file"]},
+    "proxy": {"type": "str"},
+    "no_proxy": {"type": "str"},
+    "proxy_headers": {"type": "dict", "options": _PROXY_HEADERS},
+    "persist_config": {"type": "bool"},
+    "impersonate_user": {"type": "str"},
+    "impersonate_groups": {"type": "list", "elements": "str"},
+}
+
+
+def harden(owner: str) -> Spec:
+    """The options of every module that writes.
+
+    :param owner: the default owner, the module's own name: two modules never prune each other's objects.
+    """
+    return {
+        **CONNECTION,
+        "state": {"type": "str", "choices": ["present", "absent", "rendered"], "default": "present"},
+        "stage": {"type": "str", "choices": list(STAGES), "default": "enforce"},
+        "owner": {"type": "str", "default": owner},
+        "prune": {"type": "bool", "default": False},
+        "accept": {"type": "list", "elements": "dict", "default": []},
+        "allow_system": {"type": "list", "elements": "str", "default": []},
+        "force_conflicts": {"type": "bool", "default": False},
+        "workers": {"type": "int", "default": 8},
+        "wait_timeout": {"type": "int", "default": 120},
+    }
+
+
+def _from_environment(option: str, spec: t.Mapping[str, t.Any]) -> t.Any:
+    names = [option, *spec.get("aliases", ())]
+    text = next((v for v in (os.environ.get(f"K8S_AUTH_{name.upper()}") for name in names) if v), None)
+    if text is None:
+        return None
+    if spec["type"] == "bool":
+        return text.lower() not in ("0", "false", "no")
+    if spec["type"] == "list":
+        return [part for part in text.split(",") if part]
+    return os.path.expanduser(text) if spec["type"] == "path" else text
+
+
+def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The connection options given, completed from ``K8S_AUTH_*``."""
+    options = {}
+    for option, spec in CONNECTION.items():
+        value = params.get(option)
+        if option == "proxy_headers":
+            given = value or {}
+            value = {
+                name: given.get(name) or os.environ.get(f"K8S_AUTH_PROXY_HEADERS_{name.upper()}")
+                for name in _PROXY_HEADERS
+            }
+        elif value in (None, "", []):
+            value = _from_environment(option, spec)
+        options[option] = value
+    return options
+
+
+def secrets(options: t.Mapping[str, t.Any]) -> t.Set[str]:
+    """Every secret inside the connection options, a kubeconfig dictionary included, for ``no_log``."""
+    found: t.Set[str] = set()
+
+    def walk(value: t.Any, name: str = "") -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                walk(item, str(key))
+        elif isinstance(value, list):
+            for item in value:
+                walk(item, name)
+        elif isinstance(value, str) and name in _SECRET_KEYS and value:
+            found.add(value)
+
+    walk({"user": {name: options.get(name) for name in ("api_key", "password")}})
+    walk(options.get("kubeconfig"))
+    walk(options.get("proxy_headers"))
+    return found
+
+
+_SECRET_KEYS = frozenset(
+    "api_key password token client-key-data id-token refresh-token access-token client-secret proxy_basic_auth basic_auth".split()
+)
+
+
+def declared(value: t.Any) -> t.Any:
+    """A value without the None that Ansible puts where nothing was declared, at any depth."""
+    if isinstance(value, dict):
+        return {key: declared(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [declared(item) for item in value if item is not None]
+    return value
+
+
+class ItemChecker:
+    """Checks items against an argument spec, so that one bad item does not stop the others."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._validator = ArgumentSpecValidator(spec)
+
+    def check(self, item: t.Any) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
+        """The item with types converted, and what is wrong with it."""
+        result = self._validator.validate(item)
+        return declared(result.validated_parameters), list(result.error_messages)

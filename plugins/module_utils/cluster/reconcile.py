@@ -1,0 +1,480 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From what is declared and what is there to what is to be done, and then doing it.
+
+``Planner`` only reads: one LIST a kind. ``Plan.execute`` writes by server-side apply, wave by wave, several
+requests at a time. Check mode runs the same steps with ``dryRun=All``, so that admission has its say.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster import canonical, diff, explain, wait
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical import FIELD_MANAGER
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Answer, Api, ApiError
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import FIRST, KINDS, LAST, MIDDLE, READ_ONLY
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import Kind, object_path, wave
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
+
+PART_OF = "applyset.kubernetes.io/part-of"
+OWNER = "hardened.k8s/owner"
+CREATED = "hardened.k8s/created"
+
+#: With so few namespaces concerned, a LIST in each is less than one of the whole cluster.
+FEW_NAMESPACES = 2
+#: Lists kept whole, because checks look at objects that are not declared too.
+KEPT_WHOLE = ("Namespace", "ClusterRole", "Role", "NetworkPolicy")
+
+CREATE, UPDATE, REPLACE, DELETE, RELEASE = "create", "update", "replace", "delete", "release"
+UNCHANGED, REFUSED, FAILED = "unchanged", "refused", "failed"
+CHANGING = (CREATE, UPDATE, REPLACE, DELETE, RELEASE)
+
+
+def applyset_id(owner: str) -> str:
+    """The value of the part-of label, in the form of KEP-3659: a digest of ``name.namespace.kind.group``."""
+    digest = hashlib.sha256(f"{owner}..Owner.hardened.k8s".encode()).digest()
+    return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
+
+
+def is_protected(namespace: str) -> bool:
+    """Namespaces that the cluster itself lives in."""
+    return namespace == "default" or namespace.startswith("kube-")
+
+
+@dataclass
+class Step:
+    """What is to be done with one object, and afterwards what was done.
+
+    :param desired: what is sent, ownership included; None for deletions.
+    :param within: the object goes with its namespace, without a request of its own.
+    :param predicted: the server could not be asked (its namespace is not there yet).
+    """
+
+    ref: Ref
+    action: str
+    where: str
+    live: t.Optional[Manifest] = None
+    desired: t.Optional[Manifest] = None
+    after: t.Optional[Manifest] = None
+    within: bool = False
+    predicted: bool = False
+    warnings: t.List[str] = field(default_factory=list)
+    problem: t.Optional[Problem] = None
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.ref.kind]
+
+    @property
+    def changed(self) -> bool:
+        return self.action in CHANGING
+
+    def fail(self, reason: str, remedy: str, action: str = FAILED) -> None:
+        self.action = action
+        self.after = self.live
+        self.problem = Problem(self.where, reason, remedy, *self.ref)
+
+    def as_dict(self) -> t.Dict[str, t.Any]:
+        result: t.Dict[str, t.Any] = {**self.ref._asdict(), "action": self.action}
+        if self.predicted:
+            result["predicted"] = True
+        if self.warnings:
+            result["warnings"] = self.warnings
+        return result
+
+    def diff(self) -> t.Dict[str, str]:
+        return diff.entry(self.ref, self.live, self.after)
+
+
+class Store:
+    """What was read from the cluster: declared and owned objects by name, some kinds whole."""
+
+    def __init__(self) -> None:
+        self.objects: t.Dict[Ref, Manifest] = {}
+        self.whole: t.Dict[str, t.List[Manifest]] = {kind: [] for kind in KEPT_WHOLE}
+
+    def get(self, ref: Ref) -> t.Optional[Manifest]:
+        return self.objects.get(ref)
+
+
+class Reader:
+    """LISTs, one a kind, over the connection's threads."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def namespace_lists(
+        self, kind: Kind, namespaces: t.Iterable[str], query: t.Optional[t.Mapping[str, t.Any]] = None
+    ) -> t.Iterator[Manifest]:
+        for namespace in sorted(namespaces):
+            yield from self._items(kind, kind.path(namespace), query)
+
+    def _items(self, kind: Kind, path: str, query: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Iterator[Manifest]:
+        for page in self.api.pages(path, query):
+            for item in page:
+                item["apiVersion"], item["kind"] = kind.api_version, kind.name
+                yield item
+
+    def list(self, kind: Kind, namespaces: t.Collection[str], everywhere: bool) -> t.Iterator[Manifest]:
+        """All objects of a kind that may matter; in the namespaces alone where the cluster may not be listed.
+
+        :param everywhere: objects outside these namespaces matter too (prune), so only the whole cluster will do.
+        :raises HardenedError: no permission.
+        """
+        narrow = kind.namespaced and len(namespaces) <= FEW_NAMESPACES and not everywhere
+        try:
+            if narrow:
+                yield from self.namespace_lists(kind, namespaces)
+            else:
+                yield from self._items(kind, kind.path())
+        except ApiError as error:
+            if error.status != 403 or narrow or everywhere:
+                raise HardenedError(f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")) from error
+            yield from self._one_by_one(kind, namespaces)
+
+    def _one_by_one(self, kind: Kind, namespaces: t.Collection[str]) -> t.Iterator[Manifest]:
+        try:
+            if kind.namespaced:
+                yield from self.namespace_lists(kind, namespaces)
+                return
+            for name in namespaces if kind.name == "Namespace" else ():
+                found = self.find(Ref(kind.name, "", name))
+                if found:
+                    yield found
+        except ApiError as error:
+            raise HardenedError(f"cannot read {kind.resource}: {error.message}", explain.permission(kind, "list")) from error
+
+    def find(self, ref: Ref) -> t.Optional[Manifest]:
+        """One object, or None where there is none."""
+        try:
+            return self.api.request("GET", object_path(ref)).body
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def in_namespaces(self, kind_name: str, namespaces: t.Collection[str]) -> t.List[Manifest]:
+        """Objects of a kind that is only read (pods, ...), of these namespaces alone."""
+        kind = READ_ONLY[kind_name]
+        wanted = set(namespaces)
+        if not wanted:
+            return []
+        return [item for item in self.list(kind, wanted, False) if item["metadata"]["namespace"] in wanted]
+
+
+def read(api: Api, kinds: t.Iterable[str], wanted: t.Collection[Ref], part_of: str, prune: bool) -> Store:
+    """Read every kind concerned, at the same time; keep what is declared or carries the owner's label."""
+    reader = Reader(api)
+    namespaces = {ref.namespace or ref.name for ref in wanted if ref.namespace or ref.kind == "Namespace"}
+    store = Store()
+
+    def one(name: str) -> t.Tuple[str, t.List[Manifest]]:
+        kept = []
+        for item in reader.list(KINDS[name], namespaces, prune):
+            labels = item["metadata"].get("labels") or {}
+            if name in store.whole or ref_of(item) in wanted or labels.get(PART_OF) == part_of:
+                kept.append(item)
+        return name, kept
+
+    with ThreadPoolExecutor(api.workers) as pool:
+        for name, items in pool.map(one, sorted(set(kinds))):
+            for item in items:
+                store.objects[ref_of(item)] = item
+            if name in store.whole:
+                store.whole[name] = items
+    return store
+
+
+class Planner:
+    """Compares a declaration with the store, object by object. Sends nothing."""
+
+    def __init__(self, store: Store, owner: str, force: bool) -> None:
+        self.store = store
+        self.owner = owner
+        self.part_of = applyset_id(owner)
+        self.force = force
+
+    def _labels(self, manifest: Manifest) -> t.Dict[str, str]:
+        labels: t.Dict[str, str] = manifest["metadata"].get("labels") or {}
+        return labels
+
+    def owns(self, live: Manifest) -> bool:
+        return self._labels(live).get(PART_OF) == self.part_of
+
+    def created(self, live: Manifest) -> bool:
+        """Whether this owner made the object, rather than found it."""
+        return (live["metadata"].get("annotations") or {}).get(CREATED) == self.owner
+
+    def _owned(self, manifest: Manifest, live: t.Optional[Manifest]) -> Manifest:
+        """The manifest with this owner's labels, and with the mark of who made it where that decides its end."""
+        metadata = dict(manifest["metadata"])
+        metadata["labels"] = {**(metadata.get("labels") or {}), PART_OF: self.part_of, OWNER: self.owner}
+        if manifest["kind"] == "Namespace" and (live is None or self.created(live)):
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), CREATED: self.owner}
+        return {**manifest, "metadata": metadata}
+
+    def present(self, manifest: Manifest, where: str) -> Step:
+        """What it takes to make an object as declared."""
+        ref = ref_of(manifest)
+        live = self.store.get(ref)
+        desired = self._owned(manifest, live)
+        step = Step(ref, CREATE, where, live, desired)
+        if live is None:
+            return step
+        other = self._labels(live).get(OWNER)
+        if other and other != self.owner and not self.force:
+            step.fail(
+                f"{ref} belongs to owner {other}, this call is owner {self.owner}",
+                f"Declare it in one place, say owner: {other} here, or take it over with force_conflicts: true",
+            )
+            return step
+        if live["metadata"].get("deletionTimestamp"):
+            return step  # on its way out: made anew once it is gone
+        fields = canonical.own_fields(live)
+        # an object that already says what is declared stays its maker's: no label, no write
+        compared = desired if fields is not None else manifest
+        if canonical.satisfied(live, compared) and not any(canonical.beyond(fields or {}, compared)):
+            step.action, step.after = UNCHANGED, live
+        elif any(not canonical.satisfied(_part(live, name), _part(manifest, name)) for name in step.kind.immutable):
+            step.action = REPLACE
+        else:
+            step.action = UPDATE
+        return step
+
+    def gone(self, ref: Ref, where: str) -> t.Optional[Step]:
+        """What it takes to undo an object; None where there is nothing of this owner's."""
+        live = self.store.get(ref)
+        if live is None or not self.owns(live) or live["metadata"].get("deletionTimestamp"):
+            return None
+        adopted = (ref.kind == "Namespace" and not self.created(live)) or ref[::2] == ("ServiceAccount", "default")
+        return Step(ref, RELEASE if adopted else DELETE, where, live, _bare(live) if adopted else None)
+
+
+def _part(manifest: Manifest, name: str) -> Manifest:
+    return {"kind": manifest["kind"], "metadata": {"name": ""}, name: manifest.get(name)}
+
+
+def _bare(live: Manifest) -> Manifest:
+    """An object that desires nothing: applied, it gives up every field that this collection owns."""
+    metadata = {key: live["metadata"][key] for key in ("name", "namespace") if key in live["metadata"]}
+    return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
+
+
+class Plan:
+    """The steps of one call."""
+
+    def __init__(self, steps: t.List[Step], store: Store, api: Api) -> None:
+        self.steps = steps
+        self.store = store
+        self.api = api
+        going = {s.ref.name for s in steps if s.ref.kind == "Namespace" and s.action == DELETE}
+        for step in steps:
+            step.within = step.ref.namespace in going
+
+    def writing(self, *kinds: str) -> t.List[Step]:
+        """The steps that create or change an object of these kinds."""
+        return [s for s in self.steps if s.ref.kind in kinds and s.action in (CREATE, UPDATE, REPLACE)]
+
+    def new_namespaces(self) -> t.Set[str]:
+        return {s.ref.name for s in self.steps if s.ref.kind == "Namespace" and s.action == CREATE}
+
+    def refuse(self, ref: Ref, reason: str, remedy: str) -> None:
+        """Withhold an object; what is there stays."""
+        for step in self.steps:
+            if step.ref == ref:
+                step.fail(reason, remedy, REFUSED)
+
+    def execute(self, check_mode: bool, force: bool, timeout: float) -> None:
+        """Carry out the steps: namespaces, then the rest, then what grants or denies; deletions in reverse.
+
+        :param timeout: seconds to wait for a namespace to become Active or to be gone.
+        """
+        writer = Writer(self, check_mode, force, timeout)
+        # (deleting, wave) in the order in which cutting or granting does the least harm
+        phases = [(False, FIRST), (False, MIDDLE), (False, LAST), (True, LAST), (True, MIDDLE), (True, FIRST)]
+        with ThreadPoolExecutor(self.api.workers) as pool:
+            for deleting, number in phases:
+                batch = [
+                    s
+                    for s in self.steps
+                    if s.changed
+                    and (s.action in (DELETE, RELEASE)) == deleting
+                    and wave(s.desired if s.desired and not deleting else t.cast(Manifest, s.live)) == number
+                ]
+                for _done in pool.map(writer.run, batch):
+                    pass
+            # all are asked to go before the first one is waited for
+            for _gone in pool.map(writer.wait_until_gone, self.steps):
+                pass
+
+
+class Writer:
+    """Carries out one step; safe to call from several threads, as steps touch different objects."""
+
+    def __init__(self, plan: Plan, check_mode: bool, force: bool, timeout: float) -> None:
+        self.api = plan.api
+        self.plan = plan
+        self.check_mode = check_mode
+        self.force = force
+        self.timeout = timeout
+        self.new_namespaces = plan.new_namespaces()
+
+    def run(self, step: Step) -> None:
+        self._explained(step, lambda: self._dispatch(step))
+
+    def _explained(self, step: Step, action: t.Callable[[], None]) -> None:
+        """Do something for a step; what goes wrong becomes the step's problem, with its remedy."""
+        try:
+            action()
+        except ApiError as error:
+            reason, remedy = explain.error(error, step.ref, step.kind, self.force)
+            step.fail(reason, remedy)
+        except (HardenedError, wait.Timeout) as error:
+            step.fail(str(error), getattr(error, "remedy", ""))
+
+    def _dispatch(self, step: Step) -> None:
+        if step.within:
+            step.after = None
+        elif step.action == DELETE:
+            self._delete(step)
+        elif step.action == REPLACE:
+            self._replace(step)
+        elif step.action == CREATE and step.ref.namespace in self.new_namespaces and self.check_mode:
+            step.after, step.predicted = step.desired, True
+        elif step.action == CREATE and step.live is not None:
+            self._after_the_old_one(step)
+        else:
+            self._apply(step)
+
+    def _apply(self, step: Step) -> None:
+        self._record(step, self._send(t.cast(Manifest, step.desired), step.ref))
+        if step.action == UPDATE and not diff.changed(step.live, step.after):
+            step.action = UNCHANGED
+        if step.ref.kind == "Namespace" and not self.check_mode and step.action == CREATE:
+            wait.until_active(self.api, step.ref, t.cast(Manifest, step.after), self.timeout)
+
+    def dry_run(self, step: Step) -> Answer:
+        """What the server would answer to writing this step's object."""
+        return self._send(t.cast(Manifest, step.desired), step.ref, dry_run=True)
+
+    def _send(self, manifest: Manifest, ref: Ref, dry_run: bool = False) -> Answer:
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        if self.force:
+            query["force"] = "true"
+        if self.check_mode or dry_run:
+            query["dryRun"] = "All"
+        for attempt in range(1, 4):
+            try:
+                return self.api.request("PATCH", object_path(ref), query, manifest, "application/apply-patch+yaml")
+            except ApiError as error:
+                # somebody made or changed it between two reads of the server; not a conflict of managers
+                if error.status != 409 or error.causes or attempt == 3:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _record(self, step: Step, answer: Answer) -> None:
+        step.after = answer.body
+        step.warnings += [text for text in answer.warnings if text not in step.warnings]
+
+    def _delete(self, step: Step) -> None:
+        live = t.cast(Manifest, step.live)
+        body: t.Dict[str, t.Any] = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": live["metadata"]["uid"]},
+        }
+        if self.check_mode:
+            body["dryRun"] = ["All"]
+        try:
+            self.api.request("DELETE", object_path(step.ref), body=body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        step.after = None
+
+    def wait_until_gone(self, step: Step) -> None:
+        """Wait for a deleted namespace, whose contents go first."""
+        if step.ref.kind == "Namespace" and step.action == DELETE and not self.check_mode:
+            self._explained(step, lambda: wait.until_gone(self.api, step.ref, self.timeout))
+
+    def _after_the_old_one(self, step: Step) -> None:
+        if self.check_mode:
+            step.after, step.predicted, step.live = step.desired, True, None
+            return
+        wait.until_gone(self.api, step.ref, self.timeout)
+        step.live = None
+        self._apply(step)
+
+    def _replace(self, step: Step) -> None:
+        """Delete and create, for a field that cannot change; tried under another name first, put back on failure."""
+        desired, old = t.cast(Manifest, step.desired), t.cast(Manifest, step.live)
+        rehearsal = {**desired, "metadata": {**desired["metadata"], "name": f"{step.ref.name[:200]}.hardened-rehearsal"}}
+        self._send(rehearsal, step.ref._replace(name=rehearsal["metadata"]["name"]), dry_run=True)
+        self._delete(step)
+        if self.check_mode:
+            step.after = desired
+            return
+        try:
+            self._record(step, self._send(desired, step.ref))
+        except (ApiError, HardenedError):
+            self.api.request("POST", step.kind.path(step.ref.namespace), {"fieldManager": FIELD_MANAGER}, _portable(old))
+            raise
+
+
+def _portable(manifest: Manifest) -> Manifest:
+    """An object without what ties it to its stored self, so that it can be created again."""
+    metadata = {k: v for k, v in manifest["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
+    return {**manifest, "metadata": metadata}
+
+
+def make_plan(
+    api: Api,
+    declaration: Declaration,
+    *,
+    kinds: t.Collection[str],
+    owner: str,
+    state: str,
+    prune: bool,
+    force: bool,
+) -> Plan:
+    """Read the cluster and decide, object by object.
+
+    :param kinds: the kinds that the calling module writes; what prune may remove.
+    :param state: ``present`` or ``absent``.
+    """
+    declared = [ref_of(manifest) for manifest in declaration.objects]
+    wanted = {*declared, *declaration.withdrawn}
+    listed = {ref.kind for ref in wanted} | (set(kinds) if prune else set())
+    if "RoleBinding" in listed or "ClusterRoleBinding" in listed:
+        listed.add("ClusterRole")  # what a binding hands out is judged by the role's rules
+    store = read(api, listed, wanted, applyset_id(owner), prune)
+    planner = Planner(store, owner, force)
+    if state == "absent":
+        steps = [planner.gone(ref, declaration.where[ref]) or _nothing(ref, declaration, store) for ref in wanted]
+    else:
+        steps = [planner.present(manifest, declaration.where[ref_of(manifest)]) for manifest in declaration.objects]
+        steps += [s for s in (planner.gone(ref, declaration.where[ref]) for ref in declaration.withdrawn) if s]
+    if prune:
+        known = set(wanted)
+        for ref in sorted(store.objects):
+            space = ref.name if ref.kind == "Namespace" else ref.namespace
+            if ref.kind in kinds and ref not in known and not is_protected(space):
+                step = planner.gone(ref, "prune")
+                if step:
+                    steps.append(step)
+    return Plan(steps, store, api)
+
+
+def _nothing(ref: Ref, declaration: Declaration, store: Store) -> Step:
+    live = store.get(ref)
+    return Step(ref, UNCHANGED, declaration.where[ref], live, after=live)
