@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection's own files agree with each other."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import yaml
+
+from tests.gates.environment import ROOT
+
+MODULES = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+
+#: What certification looks for in README.md.
+SECTIONS = [
+    *("Description", "Requirements", "Installation", "Use Cases", "Testing", "Contributing"),
+    *("Support", "Release Notes", "Related Information", "License"),
+]
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _yaml(name: str) -> t.Any:
+    return yaml.safe_load(_text(name))
+
+
+def test_action_group_has_every_module() -> None:
+    """So that one ``module_defaults`` block reaches all of them, and kubernetes.core's."""
+    extension, *names = _yaml("meta/runtime.yml")["action_groups"]["k8s"]
+    assert extension == {"metadata": {"extend_group": ["kubernetes.core.k8s"]}}
+    assert names == sorted(MODULES)
+
+
+def test_readme_has_every_section_and_module() -> None:
+    readme = _text("README.md")
+    assert re.findall(r"^## (.+)$", readme, re.MULTILINE) == SECTIONS
+    assert set(re.findall(r"^\| `hardened\.k8s\.(\w+)` \|", readme, re.MULTILINE)) == MODULES
+
+
+def test_examples_of_the_readme_are_yaml() -> None:
+    for example in re.findall(r"^```yaml\n(.*?)^```$", _text("README.md"), re.MULTILINE | re.DOTALL):
+        assert yaml.safe_load(example)
+
+
+def test_execution_environment_gets_the_requirements() -> None:
+    """Galaxy's clients and ansible-builder read the same file, which must not name Ansible itself."""
+    assert _yaml("meta/execution-environment.yml")["dependencies"] == {"python": "requirements.txt"}
+    wanted = [line for line in _text("requirements.txt").splitlines() if not line.startswith("#")]
+    assert [re.split(r"\W", line)[0] for line in wanted] == ["kubernetes", "jmespath"]
+
+
+def test_package_leaves_out_only_what_exists() -> None:
+    for name in _yaml("galaxy.yml")["build_ignore"]:
+        assert (ROOT / name).exists()
