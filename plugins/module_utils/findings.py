@@ -65,6 +65,18 @@ class Finding:
         }
 
 
+    def refusal(self, where: str) -> Problem:
+        """What a refused object's item is told: why, and the two ways on."""
+        affected = f": {'; '.join(self.affected)}" if self.affected else ""
+        accept = f"accept it: {{rule: {self.rule}, name: {self.ref.name}, reason: ..., expires: YYYY-MM-DD}}"
+        return Problem(
+            where,
+            f"{self.ref} is refused ({self.rule}): {self.message}{affected}",
+            f"{self.remedy or 'Correct it'}. Or {accept}",
+            *self.ref,
+        )
+
+
 @dataclass(frozen=True)
 class Acceptance:
     """A risk that somebody took on: rule, object, reason and the day on which it ends.

@@ -207,7 +207,9 @@ class Call:
         self.guard(declaration, "")
         findings = self.settled(declaration, [*declaration.findings, *declared_findings(declaration)], {})
         refused = {finding.ref for finding in findings if finding.refused}
-        problems = declaration.problems + [_refusal(f, declaration) for f in findings if f.refused]
+        problems = declaration.problems + [
+            f.refusal(declaration.where.get(f.ref, str(f.ref))) for f in findings if f.refused
+        ]
         manifests = [item for item in declaration.objects if ref_of(item) not in refused]
         return {
             "changed": False,
@@ -244,10 +246,7 @@ class Call:
         )
         found = [] if absent else [*declaration.findings, *Preflight(plan, declaration).findings(force)]
         pruned = {step.ref: "enforce" for step in plan.steps if step.where == "prune"}
-        findings = self.settled(declaration, found, pruned)
-        for finding in findings:
-            if finding.refused:
-                plan.refuse(finding.ref, _reason(finding), _remedy(finding))
+        findings = [plan.refuse(finding) for finding in self.settled(declaration, found, pruned)]
         plan.execute(self.module.check_mode, force, self.params["wait_timeout"])
         problems += [step.problem for step in plan.steps if step.problem]
         result: t.Dict[str, t.Any] = {
@@ -284,21 +283,6 @@ class Call:
 def _label(item: t.Mapping[str, t.Any]) -> str:
     name = item.get("name") or item.get("namespace")
     return f" ({name})" if name else ""
-
-
-def _reason(finding: Finding) -> str:
-    affected = f": {'; '.join(finding.affected)}" if finding.affected else ""
-    return f"{finding.ref} is refused ({finding.rule}): {finding.message}{affected}"
-
-
-def _remedy(finding: Finding) -> str:
-    accept = f"accept it: {{rule: {finding.rule}, name: {finding.ref.name}, reason: ..., expires: YYYY-MM-DD}}"
-    return f"{finding.remedy}. Or {accept}" if finding.remedy else f"Correct it, or {accept}"
-
-
-def _refusal(finding: Finding, declaration: Declaration) -> Problem:
-    where = declaration.where.get(finding.ref, str(finding.ref))
-    return Problem(where, _reason(finding), _remedy(finding), *finding.ref)
 
 
 def _unused(acceptance: Acceptance) -> Finding:

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import canonical, diff, explain, wait
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical import FIELD_MANAGER
@@ -22,7 +22,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection im
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import FIRST, KINDS, LAST, MIDDLE, READ_ONLY
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import Kind, object_path, wave
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
-from ansible_collections.hardened.k8s.plugins.module_utils.findings import Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
 
 PART_OF = "applyset.kubernetes.io/part-of"
@@ -78,10 +78,14 @@ class Step:
     def changed(self) -> bool:
         return self.action in CHANGING
 
-    def fail(self, reason: str, remedy: str, action: str = FAILED) -> None:
+    def fail(self, reason: str, remedy: str) -> None:
+        self.stop(Problem(self.where, reason, remedy, *self.ref), FAILED)
+
+    def stop(self, problem: Problem, action: str) -> None:
+        """Nothing (more) is done with this object; what is there stays."""
+        self.problem = problem
         self.action = action
         self.after = self.live
-        self.problem = Problem(self.where, reason, remedy, *self.ref)
 
     def as_dict(self) -> t.Dict[str, t.Any]:
         result: t.Dict[str, t.Any] = {**self.ref._asdict(), "action": self.action}
@@ -276,6 +280,7 @@ class Plan:
         self.steps = steps
         self.store = store
         self.api = api
+        self._by_ref = {step.ref: step for step in steps}
         going = {s.ref.name for s in steps if s.ref.kind == "Namespace" and s.action == DELETE}
         for step in steps:
             step.within = step.ref.namespace in going
@@ -287,11 +292,15 @@ class Plan:
     def new_namespaces(self) -> t.Set[str]:
         return {s.ref.name for s in self.steps if s.ref.kind == "Namespace" and s.action == CREATE}
 
-    def refuse(self, ref: Ref, reason: str, remedy: str) -> None:
-        """Withhold an object; what is there stays."""
-        for step in self.steps:
-            if step.ref == ref:
-                step.fail(reason, remedy, REFUSED)
+    def refuse(self, finding: Finding) -> Finding:
+        """Withhold the object of a refused finding; one that is as declared already is only reported."""
+        step = self._by_ref.get(finding.ref)
+        if not finding.refused or step is None:
+            return finding
+        if step.action == UNCHANGED:
+            return replace(finding, refused=False)
+        step.stop(finding.refusal(step.where), REFUSED)
+        return finding
 
     def execute(self, check_mode: bool, force: bool, timeout: float) -> None:
         """Carry out the steps: namespaces, then the rest, then what grants or denies; deletions in reverse.

@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Namespaces: labels, Pod Security levels by stage, and a default service account without a token."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import ItemError
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES, Finding, Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import values
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
+    Context,
+    Declaration,
+    Manifest,
+    manifest,
+)
+
+LEVELS = ("privileged", "baseline", "restricted")
+_POD_SECURITY = "pod-security.kubernetes.io/"
+#: Modes of Pod Security admission that a stage switches on.
+_MODES = {"observe": ("audit",), "warn": ("audit", "warn"), "enforce": ("audit", "warn", "enforce")}
+#: Labels and annotations that others write for their own purposes; no part of a declaration.
+_FOREIGN = ("kubernetes.io/metadata.name",)
+_FOREIGN_PREFIXES = ("hardened.k8s/", "applyset.kubernetes.io/", "kubectl.kubernetes.io/")
+
+SPEC: t.Dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "stage": {"type": "str", "choices": list(STAGES)},
+    "labels": {"type": "dict"},
+    "annotations": {"type": "dict"},
+    "pod_security": {"type": "str", "choices": list(LEVELS)},
+    "pod_security_version": {"type": "str"},
+    "default_service_account_token": {"type": "bool"},
+}
+
+
+def declare(item: t.Mapping[str, t.Any], where: str, context: Context) -> Declaration:
+    """The Namespace, and its default service account unless that may keep its token."""
+    declaration = Declaration()
+    stage = item.get("stage") or context.stage
+    try:
+        name = values.dns_label(item["name"], "namespace")
+        labels = values.labels(item.get("labels", {}))
+        annotations = values.annotations(item.get("annotations", {}))
+        labels.update(_pod_security(item, labels, stage, context.minor))
+    except ItemError as error:
+        declaration.problem(where, error.reason, error.remedy, Ref("Namespace", "", str(item["name"])))
+        return declaration
+    declaration.add(manifest("v1", "Namespace", name, labels=labels, annotations=annotations), where, stage)
+    _default_service_account(declaration, item, name, where, stage)
+    return declaration
+
+
+def _pod_security(
+    item: t.Mapping[str, t.Any], labels: t.Mapping[str, str], stage: str, minor: t.Optional[int]
+) -> t.Dict[str, str]:
+    """The Pod Security labels of a level at a stage, the version pinned so that an upgrade changes nothing by itself."""
+    level = item.get("pod_security")
+    if not level:
+        if item.get("pod_security_version"):
+            raise ItemError("pod_security_version has no pod_security to go with", "Declare pod_security too")
+        return {}
+    own = sorted(key for key in labels if key.startswith(_POD_SECURITY))
+    if own:
+        raise ItemError(f"pod_security and the label {own[0]} say the same thing twice", "Leave the label out")
+    version = item.get("pod_security_version") or (f"v1.{minor}" if minor else "latest")
+    if version != "latest" and not re.fullmatch(r"v1\.\d+", version):
+        raise ItemError(f"pod_security_version {version!r} is no version", "Write it as v1.37, or latest")
+    return {
+        key: value
+        for mode in _MODES[stage]
+        for key, value in ((_POD_SECURITY + mode, level), (f"{_POD_SECURITY}{mode}-version", version))
+    }
+
+
+def _default_service_account(
+    declaration: Declaration, item: t.Mapping[str, t.Any], namespace: str, where: str, stage: str
+) -> None:
+    """Pods that name no service account get ``default``: it must not hand them a token."""
+    ref = Ref("ServiceAccount", namespace, "default")
+    if item.get("default_service_account_token"):
+        declaration.withdraw(ref, where)
+        return
+    if stage != "enforce":
+        declaration.withdraw(ref, where)
+        declaration.findings.append(
+            Finding(
+                "namespace/default-token",
+                ref,
+                "pods without a service account of their own are given the default one's token; enforce ends that",
+                "Give pods that call the API server a service account of their own before stage enforce",
+            )
+        )
+        return
+    account = manifest("v1", "ServiceAccount", "default", namespace, automountServiceAccountToken=False)
+    declaration.add(account, where, stage)
+
+
+def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
+    """The item that declares a live Namespace (and its default service account) as it is."""
+    found = {(item["kind"], item["metadata"]["name"]): item for item in objects}
+    namespace = next(item for item in objects if item["kind"] == "Namespace")
+    item: t.Dict[str, t.Any] = {"name": namespace["metadata"]["name"]}
+    labels = _own(namespace["metadata"].get("labels"))
+    item.update(_take_level(labels))
+    if labels:
+        item["labels"] = labels
+    annotations = _own(namespace["metadata"].get("annotations"))
+    if annotations:
+        item["annotations"] = annotations
+    account = found.get(("ServiceAccount", "default"), {})
+    item["default_service_account_token"] = account.get("automountServiceAccountToken") is not False
+    return item
+
+
+def _own(metadata: t.Optional[t.Mapping[str, str]]) -> t.Dict[str, str]:
+    return {
+        key: value
+        for key, value in (metadata or {}).items()
+        if key not in _FOREIGN and not key.startswith(_FOREIGN_PREFIXES)
+    }
+
+
+def _take_level(labels: t.Dict[str, str]) -> t.Dict[str, str]:
+    """Read level, version and stage from Pod Security labels that a stage wrote, and take these labels away.
+
+    Labels in any other combination stay labels.
+    """
+    present = {key: value for key, value in labels.items() if key.startswith(_POD_SECURITY)}
+    for stage, modes in _MODES.items():
+        keys = {_POD_SECURITY + mode for mode in modes} | {f"{_POD_SECURITY}{mode}-version" for mode in modes}
+        levels = {present.get(_POD_SECURITY + mode) for mode in modes}
+        versions = {present.get(f"{_POD_SECURITY}{mode}-version") for mode in modes}
+        if set(present) == keys and len(levels) == len(versions) == 1 and levels <= set(LEVELS):
+            for key in keys:
+                del labels[key]
+            return {"pod_security": str(levels.pop()), "pod_security_version": str(versions.pop()), "stage": stage}
+    return {}
