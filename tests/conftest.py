@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lets plain ``pytest``, and the commands that tests start, find the collection wherever the checkout lies."""
+"""Lets plain ``pytest``, and the commands that tests start, find the collection wherever the tree lies."""
 
 from __future__ import annotations
 

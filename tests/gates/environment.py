@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -97,7 +98,7 @@ def interpreter(version: str) -> Path | None:
 
 @functools.cache
 def _uv() -> str:
-    """uv itself: the machine's, or one from the package index in an environment of its own."""
+    """uv itself: the machine's, or one from the package index in a folder of its own."""
     found = shutil.which("uv")
     if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
         return found
@@ -105,8 +106,11 @@ def _uv() -> str:
     with _made_once(directory) as missing:
         if missing:
             say(f"installing uv in {directory}")
-            _run(sys.executable, "-m", "venv", str(directory))
-            _run(str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv")
+            if importlib.util.find_spec("pip"):  # Debian's Python may have pip and no ensurepip, or neither
+                _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory), "uv")
+            else:
+                _run(sys.executable, "-m", "venv", str(directory))
+                _run(str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "uv")
     return str(directory / "bin" / "uv")
 
 
