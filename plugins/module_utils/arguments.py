@@ -135,4 +135,9 @@ class ItemChecker:
     def check(self, item: t.Any) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
         """The item with types converted, and what is wrong with it."""
         result = self._validator.validate(item)
-        return declared(result.validated_parameters), list(result.error_messages)
+        return declared(result.validated_parameters), [_readable(text) for text in result.error_messages]
+
+
+def _readable(text: str) -> str:
+    """Ansible's message for an option that does not exist begins with its bare name."""
+    return f"unknown option {text}" if "Supported parameters include" in text else text

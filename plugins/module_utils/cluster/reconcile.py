@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import canonical, diff, explain, wait
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical import FIELD_MANAGER
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical import FIELD_MANAGER, view
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Answer, Api, ApiError
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import FIRST, KINDS, LAST, MIDDLE, READ_ONLY
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import Kind, object_path, wave
@@ -116,14 +116,15 @@ class Reader:
     def __init__(self, api: Api) -> None:
         self.api = api
 
-    def namespace_lists(
-        self, kind: Kind, namespaces: t.Iterable[str], query: t.Optional[t.Mapping[str, t.Any]] = None
-    ) -> t.Iterator[Manifest]:
+    def _in_each(self, kind: Kind, namespaces: t.Iterable[str]) -> t.Iterator[Manifest]:
         for namespace in sorted(namespaces):
-            yield from self._items(kind, kind.path(namespace), query)
+            yield from self.items(kind, namespace=namespace)
 
-    def _items(self, kind: Kind, path: str, query: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Iterator[Manifest]:
-        for page in self.api.pages(path, query):
+    def items(
+        self, kind: Kind, query: t.Optional[t.Mapping[str, t.Any]] = None, namespace: str = ""
+    ) -> t.Iterator[Manifest]:
+        """What one LIST returns, each item with the kind that the server leaves out."""
+        for page in self.api.pages(kind.path(namespace), query):
             for item in page:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.name
                 yield item
@@ -137,9 +138,9 @@ class Reader:
         narrow = kind.namespaced and len(namespaces) <= FEW_NAMESPACES and not everywhere
         try:
             if narrow:
-                yield from self.namespace_lists(kind, namespaces)
+                yield from self._in_each(kind, namespaces)
             else:
-                yield from self._items(kind, kind.path())
+                yield from self.items(kind)
         except ApiError as error:
             if error.status != 403 or narrow or everywhere:
                 raise HardenedError(f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")) from error
@@ -148,7 +149,7 @@ class Reader:
     def _one_by_one(self, kind: Kind, namespaces: t.Collection[str]) -> t.Iterator[Manifest]:
         try:
             if kind.namespaced:
-                yield from self.namespace_lists(kind, namespaces)
+                yield from self._in_each(kind, namespaces)
                 return
             for name in namespaces if kind.name == "Namespace" else ():
                 found = self.find(Ref(kind.name, "", name))
@@ -196,6 +197,35 @@ def read(api: Api, kinds: t.Iterable[str], wanted: t.Collection[Ref], part_of: s
             if name in store.whole:
                 store.whole[name] = items
     return store
+
+
+def read_namespaces(
+    api: Api, kinds: t.Iterable[str], names: t.Optional[t.Sequence[str]], selector: str
+) -> t.Dict[str, t.List[Manifest]]:
+    """The objects of these kinds by namespace, as a person reads them.
+
+    :param names: the namespaces wanted; None for all.
+    :param selector: only namespaces with these labels.
+    """
+    reader = Reader(api)
+    query = {"labelSelector": selector} if selector else None
+    try:
+        spaces = {item["metadata"]["name"]: [view(item)] for item in reader.items(KINDS["Namespace"], query)}
+    except ApiError as error:
+        raise HardenedError(
+            f"cannot list namespaces: {error.message}", explain.permission(KINDS["Namespace"], "list")
+        ) from error
+    wanted = {name for name in spaces if names is None or name in names}
+
+    def one(name: str) -> t.List[Manifest]:
+        listed = reader.list(KINDS[name], wanted, False)
+        return [view(item) for item in listed if item["metadata"]["namespace"] in wanted]
+
+    with ThreadPoolExecutor(api.workers) as pool:
+        for items in pool.map(one, [name for name in kinds if name != "Namespace"]):
+            for item in items:
+                spaces[item["metadata"]["namespace"]].append(item)
+    return {name: spaces[name] for name in wanted}
 
 
 class Planner:

@@ -23,9 +23,6 @@ LEVELS = ("privileged", "baseline", "restricted")
 _POD_SECURITY = "pod-security.kubernetes.io/"
 #: Modes of Pod Security admission that a stage switches on.
 _MODES = {"observe": ("audit",), "warn": ("audit", "warn"), "enforce": ("audit", "warn", "enforce")}
-#: Labels and annotations that others write for their own purposes; no part of a declaration.
-_FOREIGN = ("kubernetes.io/metadata.name",)
-_FOREIGN_PREFIXES = ("hardened.k8s/", "applyset.kubernetes.io/", "kubectl.kubernetes.io/")
 
 SPEC: t.Dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -105,24 +102,16 @@ def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
     found = {(item["kind"], item["metadata"]["name"]): item for item in objects}
     namespace = next(item for item in objects if item["kind"] == "Namespace")
     item: t.Dict[str, t.Any] = {"name": namespace["metadata"]["name"]}
-    labels = _own(namespace["metadata"].get("labels"))
+    labels = values.told(namespace["metadata"].get("labels"))
     item.update(_take_level(labels))
     if labels:
         item["labels"] = labels
-    annotations = _own(namespace["metadata"].get("annotations"))
+    annotations = values.told(namespace["metadata"].get("annotations"))
     if annotations:
         item["annotations"] = annotations
     account = found.get(("ServiceAccount", "default"), {})
     item["default_service_account_token"] = account.get("automountServiceAccountToken") is not False
     return item
-
-
-def _own(metadata: t.Optional[t.Mapping[str, str]]) -> t.Dict[str, str]:
-    return {
-        key: value
-        for key, value in (metadata or {}).items()
-        if key not in _FOREIGN and not key.startswith(_FOREIGN_PREFIXES)
-    }
 
 
 def _take_level(labels: t.Dict[str, str]) -> t.Dict[str, str]:

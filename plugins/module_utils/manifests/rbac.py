@@ -352,8 +352,9 @@ def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
 def _described_metadata(built: Manifest) -> t.Dict[str, t.Any]:
     described: t.Dict[str, t.Any] = {"name": built["metadata"]["name"]}
     for part in ("labels", "annotations"):
-        if built["metadata"].get(part):
-            described[part] = dict(built["metadata"][part])
+        told = values.told(built["metadata"].get(part))
+        if told:
+            described[part] = told
     return described
 
 

@@ -14,6 +14,9 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
 
 _Item = t.Mapping[str, t.Any]
 
+#: What a tenant consists of.
+KINDS = ("Namespace", "ServiceAccount", "ResourceQuota", "LimitRange", "Role", "RoleBinding", "NetworkPolicy")
+
 
 def _within(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """A topic's options inside a tenant, where the namespace and the stage are the tenant's."""

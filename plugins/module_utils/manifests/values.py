@@ -133,6 +133,15 @@ def annotations(mapping: t.Mapping[t.Any, t.Any]) -> t.Dict[str, str]:
     return {label_key(key): str(value) for key, value in mapping.items()}
 
 
+#: Labels and annotations that tools write for their own book-keeping; no part of a declaration.
+_BOOK_KEEPING = ("kubernetes.io/metadata.name", "hardened.k8s/", "applyset.kubernetes.io/", "kubectl.kubernetes.io/")
+
+
+def told(metadata: t.Optional[t.Mapping[str, str]]) -> t.Dict[str, str]:
+    """The labels or annotations of a live object that somebody chose to say."""
+    return {key: value for key, value in (metadata or {}).items() if not key.startswith(_BOOK_KEEPING)}
+
+
 def cidr(value: t.Any) -> t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]:
     """A network in CIDR notation, without host bits."""
     text = str(value)

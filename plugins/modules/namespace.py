@@ -1,0 +1,206 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: namespace
+short_description: Namespaces with their Pod Security levels
+version_added: 0.1.0
+author:
+  - hardened.k8s contributors (@hardened-k8s)
+description:
+  - Makes namespaces as declared, with labels, annotations, a Pod Security level that the stage turns into labels, and a default service account whose token is not mounted.
+  - Many namespaces in one call.
+extends_documentation_fragment:
+  - hardened.k8s.auth
+  - hardened.k8s.harden
+  - hardened.k8s.attributes
+options:
+  namespaces:
+    description:
+    - The namespaces.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the namespace.
+        type: str
+        required: true
+      stage:
+        description: Stage of this item; the default is O(stage).
+        type: str
+        choices: [observe, warn, enforce]
+      labels:
+        description:
+          - Labels of the namespace. A label that was declared before and no longer is, is removed.
+          - Pod Security labels belong to O(namespaces[].pod_security).
+        type: dict
+      annotations:
+        description: Annotations of the namespace.
+        type: dict
+      pod_security:
+        description:
+          - Pod Security level. The stage decides what it does - V(observe) audits, V(warn) also warns those who create
+            pods, V(enforce) also refuses the pods.
+          - Before a level is enforced, the API server is asked which running pods violate it; if any, the namespace is
+            left as it is (rule C(pod-security/running-pods)).
+        type: str
+        choices: [privileged, baseline, restricted]
+      pod_security_version:
+        description:
+          - Version of the level, such as V(v1.37), or V(latest).
+          - The default is the API server's own minor version, so that an upgrade alone refuses nothing new.
+        type: str
+      default_service_account_token:
+        description:
+          - Whether pods that name no service account are given the token of the service account C(default).
+          - The default is V(false), and takes effect at stage V(enforce).
+        type: bool
+  owner:
+    default: namespace
+notes:
+  - The caller needs the verbs list, get, create and patch on namespaces and serviceaccounts, and delete on namespaces for O(state=absent) and O(prune).
+"""
+
+EXAMPLES = r"""
+---
+- name: Two namespaces, hardened
+  hardened.k8s.namespace:
+    namespaces:
+      - name: shop-web
+        pod_security: restricted
+        labels: {team: shop}
+      - name: shop-data
+        pod_security: baseline
+
+- name: What would a stricter level break?
+  hardened.k8s.namespace:
+    namespaces:
+      - {name: shop-data, pod_security: restricted}
+  check_mode: true
+  register: preview
+
+- name: Undo
+  hardened.k8s.namespace:
+    state: absent
+    namespaces: [{name: shop-web}]
+"""
+
+RETURN = r"""
+objects:
+  description: What was done, or in check mode would be done, with each object.
+  returned: when O(state) is not V(rendered)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: Its kind.
+      type: str
+    namespace:
+      description: Its namespace; empty for objects of the whole cluster.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    action:
+      description:
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+      type: str
+    predicted:
+      description: Whether the server could not be asked, because the namespace does not exist yet.
+      type: bool
+      returned: in check mode, when it is
+    warnings:
+      description: What the API server warned of.
+      type: list
+      elements: str
+      returned: when there are any
+  sample: [{kind: Namespace, namespace: "", name: shop-web, action: create}]
+findings:
+  description: What the declaration would break or hand out.
+  returned: success and failure
+  type: list
+  elements: dict
+  contains:
+    rule:
+      description: What O(accept) names.
+      type: str
+    kind:
+      description: Kind of the object that it is about.
+      type: str
+    namespace:
+      description: Its namespace.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    message:
+      description: What breaks, or is handed out.
+      type: str
+    affected:
+      description: Pods, subjects or limits concerned.
+      type: list
+      elements: str
+    remedy:
+      description: The smallest change that makes it go away.
+      type: str
+    refused:
+      description: Whether the object was withheld because of it.
+      type: bool
+    accepted:
+      description: Reason and last day, when it was accepted.
+      type: str
+problems:
+  description: What went wrong, item by item.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    item:
+      description: Where it stands in the options.
+      type: str
+    kind:
+      description: Kind of the object.
+      type: str
+    namespace:
+      description: Its namespace.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    reason:
+      description: What is wrong.
+      type: str
+    remedy:
+      description: What to do about it.
+      type: str
+manifests:
+  description: The Kubernetes objects.
+  returned: when O(state) is V(rendered)
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.hardened.k8s.plugins.module_utils.harden import Topic, run
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import namespace
+
+TOPIC = Topic(
+    module="namespace",
+    items={
+        "namespaces": (namespace.SPEC, namespace.declare),
+    },
+    kinds=("Namespace", "ServiceAccount"),
+    unique={"namespaces": ("name",)},
+)
+
+
+def main() -> None:
+    run(TOPIC)
+
+
+if __name__ == "__main__":
+    main()

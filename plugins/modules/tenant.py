@@ -1,0 +1,664 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: tenant
+short_description: Namespaces and all that hardens them, many in one call
+version_added: 0.1.0
+author:
+  - hardened.k8s contributors (@hardened-k8s)
+description:
+  - Makes namespaces as declared, with their Pod Security level, quotas, service accounts, roles, access and network policies.
+  - Composes M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and M(hardened.k8s.network_policy). What a tenant does not declare is not touched.
+extends_documentation_fragment:
+  - hardened.k8s.auth
+  - hardened.k8s.harden
+  - hardened.k8s.attributes
+options:
+  tenants:
+    description:
+    - The tenants.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the tenant, which is its namespace.
+        type: str
+        required: true
+      profile:
+        description:
+          - Name of the profile in O(profiles) that completes this tenant. Dictionaries are merged, anything else that the tenant declares replaces the profile's.
+        type: str
+      stage:
+        description: Stage of this item; the default is O(stage).
+        type: str
+        choices: [observe, warn, enforce]
+      labels:
+        description:
+          - Labels of the namespace. A label that was declared before and no longer is, is removed.
+          - Pod Security labels belong to O(tenants[].pod_security).
+        type: dict
+      annotations:
+        description: Annotations of the namespace.
+        type: dict
+      pod_security:
+        description:
+          - Pod Security level. The stage decides what it does - V(observe) audits, V(warn) also warns those who create
+            pods, V(enforce) also refuses the pods.
+          - Before a level is enforced, the API server is asked which running pods violate it; if any, the namespace is
+            left as it is (rule C(pod-security/running-pods)).
+        type: str
+        choices: [privileged, baseline, restricted]
+      pod_security_version:
+        description:
+          - Version of the level, such as V(v1.37), or V(latest).
+          - The default is the API server's own minor version, so that an upgrade alone refuses nothing new.
+        type: str
+      default_service_account_token:
+        description:
+          - Whether pods that name no service account are given the token of the service account C(default).
+          - The default is V(false), and takes effect at stage V(enforce).
+        type: bool
+      quota:
+        description:
+          - Limits of the ResourceQuota C(quota), from resource to quantity.
+          - Any key of the API - C(requests.*), C(limits.*), C(pods), C(services.loadbalancers), C(count/<resource>.<group>),
+            C(<class>.storageclass.storage.k8s.io/requests.storage), extended resources and others.
+          - A limit below what the namespace uses is refused (rule C(quota/below-use)); so is one on CPU or memory
+            without a default for containers that name none (rule C(quota/no-defaults)).
+        type: dict
+      quotas:
+        description: Further ResourceQuotas, for those with scopes.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name of the ResourceQuota.
+            type: str
+            required: true
+          hard:
+            description: Limits, from resource to quantity.
+            type: dict
+            required: true
+          scopes:
+            description: Which pods are counted; all scopes have to fit.
+            type: list
+            elements: str
+            choices:
+              - Terminating
+              - NotTerminating
+              - BestEffort
+              - NotBestEffort
+              - PriorityClass
+              - CrossNamespacePodAffinity
+              - VolumeAttributesClass
+          scope_selector:
+            description: Scopes with values.
+            type: list
+            elements: dict
+            suboptions:
+              scope_name:
+                description: The scope.
+                type: str
+                required: true
+                choices:
+                  - Terminating
+                  - NotTerminating
+                  - BestEffort
+                  - NotBestEffort
+                  - PriorityClass
+                  - CrossNamespacePodAffinity
+                  - VolumeAttributesClass
+              operator:
+                description: How its values are meant.
+                type: str
+                required: true
+                choices: [In, NotIn, Exists, DoesNotExist]
+              values:
+                description: Values for V(In) and V(NotIn), such as names of priority classes.
+                type: list
+                elements: str
+      limits:
+        description:
+          - What the LimitRange C(limits) says of containers.
+        type: dict
+        suboptions:
+          default:
+            description: Limits of a container that names none.
+            type: dict
+          default_request:
+            description: Requests of a container that names none.
+            type: dict
+          max:
+            description: Largest limits.
+            type: dict
+          min:
+            description: Smallest requests.
+            type: dict
+          max_limit_request_ratio:
+            description: How many times its request a limit may be.
+            type: dict
+      limit_ranges:
+        description: Further LimitRanges, for pods and for volume claims.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name of the LimitRange.
+            type: str
+            required: true
+          limits:
+            description: What it says, once for each type.
+            type: list
+            elements: dict
+            required: true
+            suboptions:
+              type:
+                description: What is limited.
+                type: str
+                required: true
+                choices: [Container, Pod, PersistentVolumeClaim]
+              default:
+                description: Limits of a container that names none.
+                type: dict
+              default_request:
+                description: Requests of a container that names none.
+                type: dict
+              max:
+                description: Largest limits, or the largest claim.
+                type: dict
+              min:
+                description: Smallest requests, or the smallest claim.
+                type: dict
+              max_limit_request_ratio:
+                description: How many times its request a limit may be.
+                type: dict
+      service_accounts:
+        description: Service accounts, and what they may do in the namespace.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name.
+            type: str
+            required: true
+          labels:
+            description: Labels.
+            type: dict
+          annotations:
+            description: Annotations.
+            type: dict
+          automount:
+            description: Whether pods get its token unless they refuse it. The default is V(false).
+            type: bool
+          image_pull_secrets:
+            description: Names of Secrets with registry credentials.
+            type: list
+            elements: str
+          rules:
+            description: What it may do in its namespace, by a Role and a RoleBinding of its name.
+            type: list
+            elements: dict
+            suboptions:
+              api_groups:
+                description: API groups; the default is the core group, C("").
+                type: list
+                elements: str
+              resources:
+                description: Resources and subresources, such as V(configmaps) or V(pods/log).
+                type: list
+                elements: str
+              resource_names:
+                description: Only the objects of these names.
+                type: list
+                elements: str
+              verbs:
+                description: Verbs, such as V(get), V(list) and V(watch).
+                type: list
+                elements: str
+                required: true
+              non_resource_urls:
+                description: Paths such as V(/metrics), in cluster roles alone.
+                type: list
+                elements: str
+          roles:
+            description: Roles of its namespace that it is bound to, by a RoleBinding C(<name>-<role>) each.
+            type: list
+            elements: str
+          cluster_roles:
+            description: Cluster roles that it is bound to within its namespace, by a RoleBinding C(<name>-<role>) each.
+            type: list
+            elements: str
+      roles:
+        description: Roles of the namespace.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name.
+            type: str
+            required: true
+          labels:
+            description: Labels.
+            type: dict
+          annotations:
+            description: Annotations.
+            type: dict
+          rules:
+            description: What it allows.
+            type: list
+            elements: dict
+            required: true
+            suboptions:
+              api_groups:
+                description: API groups; the default is the core group, C("").
+                type: list
+                elements: str
+              resources:
+                description: Resources and subresources, such as V(configmaps) or V(pods/log).
+                type: list
+                elements: str
+              resource_names:
+                description: Only the objects of these names.
+                type: list
+                elements: str
+              verbs:
+                description: Verbs, such as V(get), V(list) and V(watch).
+                type: list
+                elements: str
+                required: true
+              non_resource_urls:
+                description: Paths such as V(/metrics), in cluster roles alone.
+                type: list
+                elements: str
+      bindings:
+        description: Who gets which role.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name.
+            type: str
+            required: true
+          labels:
+            description: Labels.
+            type: dict
+          annotations:
+            description: Annotations.
+            type: dict
+          role:
+            description: Role of the same namespace.
+            type: str
+          cluster_role:
+            description: Cluster role.
+            type: str
+          subjects:
+            description: Who gets it, one of O(tenants[].bindings[].subjects[].user), O(tenants[].bindings[].subjects[].group) and O(tenants[].bindings[].subjects[].service_account) each.
+            type: list
+            elements: dict
+            required: true
+            suboptions:
+              user:
+                description: User name.
+                type: str
+              group:
+                description: Group name.
+                type: str
+              service_account:
+                description: Name of a service account.
+                type: str
+              namespace:
+                description: Namespace of the service account, when it is another one.
+                type: str
+      access:
+        description: Cluster roles for people, in this namespace alone, by a RoleBinding named after role and subject.
+        type: list
+        elements: dict
+        suboptions:
+          user:
+            description: User name.
+            type: str
+          group:
+            description: Group name.
+            type: str
+          service_account:
+            description: Name of a service account.
+            type: str
+          namespace:
+            description: Namespace of the service account, when it is another one.
+            type: str
+          role:
+            description: Cluster role, such as V(view) or V(edit).
+            type: str
+            required: true
+      expect:
+        description: Rights in this namespace that must hold, or must not, once everything is applied.
+        type: list
+        elements: dict
+        suboptions:
+          user:
+            description: User name.
+            type: str
+          groups:
+            description: Groups of the user, or of anybody.
+            type: list
+            elements: str
+          service_account:
+            description: Name of a service account.
+            type: str
+          can:
+            description: Rights that must be there, such as V(get pods), V(create deployments.apps), V(get configmaps web), V(get /metrics).
+            type: list
+            elements: str
+          cannot:
+            description: Rights that must not be there.
+            type: list
+            elements: str
+      network:
+        description: Network policies. C({}) denies everything but DNS; without it none is touched.
+        type: dict
+        suboptions:
+          default_deny:
+            description: Whether everything that no policy allows is denied, in and out, by policy C(default-deny). The default is V(true).
+            type: bool
+          dns:
+            description:
+              - Whether pods may ask the cluster's DNS, by policy C(allow-dns). The default is V(true), the pods
+                C(k8s-app=kube-dns) of namespace C(kube-system).
+              - A dictionary of C(namespace), C(pods) and C(cidrs) says where DNS is. A NodeLocal DNS cache is on the host
+                network and is only reached by C(cidrs).
+            type: raw
+          ingress:
+            description: What this namespace's pods may be asked by others.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: Name of the policy; the default follows from the pods' labels. Flows of one name are one policy.
+                type: str
+              to:
+                description: Pods of this namespace, by labels or by C(match_labels) and C(match_expressions); all of them without it.
+                type: dict
+              from:
+                description: Who may connect; everywhere without it.
+                type: list
+                elements: dict
+                suboptions:
+                  namespace:
+                    description: Name of a namespace.
+                    type: str
+                  namespace_labels:
+                    description: Namespaces with these labels, or with C(match_labels) and C(match_expressions).
+                    type: dict
+                  pods:
+                    description: Pods with these labels, of the namespaces named beside it, else of the policy's own.
+                    type: dict
+                  cidr:
+                    description: Network outside the cluster, without host bits.
+                    type: str
+                  except:
+                    description: Parts of O(tenants[].network.ingress[].from[].cidr) that are left out. In egress the metadata addresses always are.
+                    type: list
+                    elements: str
+              ports:
+                description: V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and C(protocol). All ports without it.
+                type: list
+                elements: raw
+          egress:
+            description: Whom this namespace's pods may ask.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: Name of the policy; the default follows from the pods' labels. Flows of one name are one policy.
+                type: str
+              from:
+                description: Pods of this namespace, by labels or by C(match_labels) and C(match_expressions); all of them without it.
+                type: dict
+              to:
+                description: Where they may connect; everywhere without it.
+                type: list
+                elements: dict
+                suboptions:
+                  namespace:
+                    description: Name of a namespace.
+                    type: str
+                  namespace_labels:
+                    description: Namespaces with these labels, or with C(match_labels) and C(match_expressions).
+                    type: dict
+                  pods:
+                    description: Pods with these labels, of the namespaces named beside it, else of the policy's own.
+                    type: dict
+                  cidr:
+                    description: Network outside the cluster, without host bits.
+                    type: str
+                  except:
+                    description: Parts of O(tenants[].network.egress[].to[].cidr) that are left out. In egress the metadata addresses always are.
+                    type: list
+                    elements: str
+              ports:
+                description: V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and C(protocol). All ports without it.
+                type: list
+                elements: raw
+          raw:
+            description: NetworkPolicies as they are, for what flows cannot say.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description: Name of the NetworkPolicy.
+                type: str
+                required: true
+              spec:
+                description: Its C(spec).
+                type: dict
+                required: true
+      accept:
+        description: Risks that are taken on in this namespace, as in O(accept).
+        type: list
+        elements: dict
+        suboptions:
+          rule:
+            description: The finding's rule.
+            type: str
+            required: true
+          kind:
+            description: Only for objects of this kind.
+            type: str
+          namespace:
+            description: Only in this namespace; the default is the tenant's.
+            type: str
+          name:
+            description: Only for the object of this name.
+            type: str
+          reason:
+            description: Why the risk is taken.
+            type: str
+            required: true
+          expires:
+            description: Last day of the acceptance, as YYYY-MM-DD.
+            type: str
+            required: true
+  profiles:
+    description:
+      - Named sets of tenant options, to be completed by tenants.
+    type: dict
+    default: {}
+  owner:
+    default: tenant
+notes:
+  - The caller needs what M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and M(hardened.k8s.network_policy) need, as far as their parts are declared.
+"""
+
+EXAMPLES = r"""
+---
+- name: Two tenants of one profile
+  hardened.k8s.tenant:
+    stage: enforce
+    prune: true
+    profiles:
+      web:
+        pod_security: restricted
+        quota: {pods: 50, requests.cpu: 4, limits.memory: 16Gi, services.loadbalancers: 0}
+        limits:
+          default: {cpu: 500m, memory: 512Mi}
+          default_request: {cpu: 100m, memory: 128Mi}
+    tenants:
+      - name: shop-web
+        profile: web
+        service_accounts:
+          - name: web
+            rules: [{resources: [configmaps], resource_names: [web], verbs: [get]}]
+        access: [{group: team-shop, role: view}]
+        network:
+          ingress: [{to: {app: web}, from: [{namespace: ingress-nginx}], ports: [8080]}]
+          egress: [{from: {app: web}, to: [{namespace: shop-api, pods: {app: api}}], ports: [8080]}]
+      - name: shop-api
+        profile: web
+        quota: {pods: 20}
+        network:
+          ingress: [{to: {app: api}, from: [{namespace: shop-web, pods: {app: web}}], ports: [8080]}]
+
+- name: Manifests for a GitOps repository, without a cluster
+  hardened.k8s.tenant:
+    state: rendered
+    tenants: "{{ tenants }}"
+  register: rendered
+"""
+
+RETURN = r"""
+objects:
+  description: What was done, or in check mode would be done, with each object.
+  returned: when O(state) is not V(rendered)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: Its kind.
+      type: str
+    namespace:
+      description: Its namespace; empty for objects of the whole cluster.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    action:
+      description:
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+      type: str
+    predicted:
+      description: Whether the server could not be asked, because the namespace does not exist yet.
+      type: bool
+      returned: in check mode, when it is
+    warnings:
+      description: What the API server warned of.
+      type: list
+      elements: str
+      returned: when there are any
+  sample: [{kind: Namespace, namespace: "", name: shop-web, action: create}]
+findings:
+  description: What the declaration would break or hand out.
+  returned: success and failure
+  type: list
+  elements: dict
+  contains:
+    rule:
+      description: What O(accept) names.
+      type: str
+    kind:
+      description: Kind of the object that it is about.
+      type: str
+    namespace:
+      description: Its namespace.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    message:
+      description: What breaks, or is handed out.
+      type: str
+    affected:
+      description: Pods, subjects or limits concerned.
+      type: list
+      elements: str
+    remedy:
+      description: The smallest change that makes it go away.
+      type: str
+    refused:
+      description: Whether the object was withheld because of it.
+      type: bool
+    accepted:
+      description: Reason and last day, when it was accepted.
+      type: str
+problems:
+  description: What went wrong, item by item.
+  returned: failure
+  type: list
+  elements: dict
+  contains:
+    item:
+      description: Where it stands in the options.
+      type: str
+    kind:
+      description: Kind of the object.
+      type: str
+    namespace:
+      description: Its namespace.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    reason:
+      description: What is wrong.
+      type: str
+    remedy:
+      description: What to do about it.
+      type: str
+expectations:
+  description: The expected rights, and whether they hold.
+  returned: when any are expected
+  type: list
+  elements: dict
+  contains:
+    where:
+      description: Where it stands in the options.
+      type: str
+    expected:
+      description: The right, in words.
+      type: str
+    holds:
+      description: Whether it holds; null in a check run that would change rights.
+      type: bool
+manifests:
+  description: The Kubernetes objects.
+  returned: when O(state) is V(rendered)
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.hardened.k8s.plugins.module_utils.harden import Topic, run
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import tenant
+
+TOPIC = Topic(
+    module="tenant",
+    items={
+        "tenants": (tenant.SPEC, tenant.declare),
+    },
+    kinds=tenant.KINDS,
+    unique={"tenants": ("name",)},
+    options={"profiles": {"type": "dict", "default": {}}},
+    expand=tenant.expand,
+)
+
+
+def main() -> None:
+    run(TOPIC)
+
+
+if __name__ == "__main__":
+    main()
