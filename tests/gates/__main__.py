@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.gates.collection import copied, linked, variables
 from tests.gates.environment import PYTHONS, ROOT, cache, interpreter, make
+from tests.testbed.versions import KUBERNETES
 
 
 class Step(t.NamedTuple):
@@ -46,7 +47,7 @@ class Outcome(t.NamedTuple):
     closing: str
 
 
-NEW, OLD = "1.37.2", "1.32.13"
+NEW, OLD = KUBERNETES[0], KUBERNETES[-1]
 _MYPY = f"mypy --cache-dir {shlex.quote(str(cache() / 'mypy'))}"
 
 STEPS = {

@@ -54,9 +54,9 @@ def make(name: str) -> Path:
     with _made_once(directory) as missing:
         if missing:
             say(f"making the environment {name} ({version}) in {directory}")
-            _run(_uv(), "venv", "--quiet", "--python", str(python or version), str(directory))
+            _run(uv(), "venv", "--quiet", "--python", str(python or version), str(directory))
             _run(
-                _uv(),
+                uv(),
                 "pip",
                 "sync",
                 "--quiet",
@@ -73,7 +73,7 @@ def kubernetes_core() -> Path:
     with _made_once(directory) as missing:
         if missing:
             say(f"fetching kubernetes.core out of {COMMUNITY_PACKAGE}")
-            pip = [_uv(), "tool", "run", "--quiet", "pip", "download", "--quiet", "--no-deps"]
+            pip = [uv(), "tool", "run", "--quiet", "pip", "download", "--quiet", "--no-deps"]
             _run(*pip, "--dest", str(directory), COMMUNITY_PACKAGE)
             (wheel,) = directory.glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
@@ -97,7 +97,7 @@ def interpreter(version: str) -> Path | None:
 
 
 @functools.cache
-def _uv() -> str:
+def uv() -> str:
     """uv itself: the machine's, or one from the package index in a folder of its own."""
     found = shutil.which("uv")
     if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
@@ -140,7 +140,7 @@ def lock() -> None:
             pythons[0],
         ]
         output = ["--output-file", f"{name}.txt", f"{name}.in"]
-        subprocess.run([_uv(), "pip", "compile", *options, *output], cwd=REQUIREMENTS, check=True)
+        subprocess.run([uv(), "pip", "compile", *options, *output], cwd=REQUIREMENTS, check=True)
 
 
 def _run(*command: str) -> None:
