@@ -1,0 +1,18 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the test bed is made of. Each version has its go.mod and go.sum beside the sources, in ``go/``."""
+
+from __future__ import annotations
+
+#: Newest first. 1.33 is the oldest minor whose staging modules are all on the module proxy.
+KUBERNETES = ("1.37.2", "1.33.13")
+ETCD = "3.6.10"
+#: The oldest Go that compiles them.
+GO = (1, 26)
+
+
+def minor(kubernetes: str) -> str:
+    """``37`` for ``1.37.2``."""
+    return kubernetes.split(".")[1]
