@@ -4,8 +4,8 @@
 
 """``make demo``: harden a real API server for Online Boutique, twice; the second run must change nothing.
 
-The cluster is a control plane of our own, or with ``DEMO_USE_KUBECONFIG=1`` the one that ``$KUBECONFIG`` names.
-``make demo-down`` ends our own, and takes the example out of the other.
+The cluster is a control plane of the demo's own, or with ``DEMO_USE_KUBECONFIG=1`` that of ``$KUBECONFIG``.
+``make demo-down`` ends the one, and takes the example out of the other.
 """
 
 from __future__ import annotations
@@ -16,66 +16,71 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tests.gates.collection import linked, variables
 from tests.gates.environment import ROOT, make
+from tests.testbed.control_plane import ControlPlane
 
-OWN = os.environ.get("DEMO_USE_KUBECONFIG") != "1"
-TESTBED = [sys.executable, "-m", "tests.testbed"]
-NAME = ["--name", "demo"]
+FOREIGN = os.environ.get("DEMO_USE_KUBECONFIG") == "1"
+OWN = ControlPlane("demo")
 EXAMPLE = ROOT / "playbooks" / "examples" / "online_boutique.yml"
-SHOP, DEPLOYER = "boutique-shop", ["--as", "dana", "--as-group", "boutique-deployers"]
+
+SHOP, DEPLOYER = ["--namespace", "boutique-shop"], ["--as", "dana", "--as-group", "boutique-deployers"]
+QUESTIONS = [
+    ["run", "shell", *SHOP, "--image", "busybox", "--privileged", "--dry-run=server"],
+    ["auth", "can-i", "patch", "deployments", *SHOP, *DEPLOYER],
+    ["auth", "can-i", "get", "secrets", *SHOP, *DEPLOYER],
+    ["get", "resourcequota,networkpolicies", *SHOP],
+]
 
 
 def up() -> int:
-    environment = make("test")
+    make("test")
     heading("A cluster")
-    kubeconfig = cluster()
-    print(kubeconfig)
+    if not FOREIGN:
+        OWN.up()
+    print(f"its kubeconfig: {kubeconfig()}")
 
     heading("First run: five namespaces, hardened")
-    first = harden(kubeconfig, str(environment / "bin"))
-    heading("Second run: nothing to do")
-    second = harden(kubeconfig, str(environment / "bin"))
-    if first is None or second != 0:
-        print("\nThe demo failed: see the output of the playbook above.", file=sys.stderr)
+    first = harden()
+    heading("Second run: nothing left to do")
+    if first is None or harden() != 0:
+        print("\nThe demo failed: the playbook did, or its second run changed something.", file=sys.stderr)
         return 1
 
-    kubectl = [*TESTBED, "kubectl", *NAME] if OWN else [shutil.which("kubectl") or ""]
-    if kubectl[0]:
-        heading("What it means")
-        for question in (
-            ["run", "shell", "--namespace", SHOP, "--image=busybox", "--privileged", "--dry-run=server"],
-            ["auth", "can-i", "patch", "deployments", "--namespace", SHOP, *DEPLOYER],
-            ["auth", "can-i", "get", "secrets", "--namespace", SHOP, *DEPLOYER],
-            ["get", "networkpolicies", "--namespace", SHOP],
-        ):
-            print(f"$ kubectl {' '.join(question)}", flush=True)
-            subprocess.run([*kubectl, *question], cwd=ROOT, check=False)
-
-    heading("Yours now")
-    print(f"export KUBECONFIG={kubeconfig}\nmake demo-down{'' if OWN else ' DEMO_USE_KUBECONFIG=1'}")
+    heading("What it means")
+    for question in QUESTIONS if kubectl() else []:
+        print(f"\n$ kubectl {' '.join(question)}", flush=True)
+        subprocess.run([*kubectl(), *question], stderr=subprocess.STDOUT, check=False)
+    heading("It is yours")
+    print(f"look around:  export KUBECONFIG={kubeconfig()}")
+    print(f"end it:       make demo-down{' DEMO_USE_KUBECONFIG=1' if FOREIGN else ''}")
     return 0
 
 
 def down() -> int:
-    if OWN:
-        return subprocess.run([*TESTBED, "down", *NAME], cwd=ROOT, check=False).returncode
-    removed = harden(cluster(), str(make("test") / "bin"), "-e", "cluster_state=absent")
-    return 1 if removed is None else 0
+    if FOREIGN:
+        return 0 if harden("-e", "cluster_state=absent") is not None else 1
+    OWN.down()
+    return 0
 
 
-def cluster() -> str:
-    """The kubeconfig of the cluster, which is started if it is our own."""
-    if OWN:
-        started = subprocess.run(
-            [*TESTBED, "up", *NAME], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-        )
-        return started.stdout.strip()
-    return os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+def kubeconfig() -> str:
+    if FOREIGN:
+        return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return str(OWN.kubeconfig)
 
 
-def harden(kubeconfig: str, path: str, *options: str) -> int | None:
+def kubectl() -> list[str]:
+    """The command; empty where there is none for a cluster that is not the demo's own."""
+    if not FOREIGN:
+        return [str(OWN.directory / "kube"), "kubectl", "--kubeconfig", kubeconfig()]
+    found = shutil.which("kubectl")
+    return [found] if found else []
+
+
+def harden(*options: str) -> int | None:
     """Run the playbook on the example.
 
     :returns: how many tasks changed something; None when it failed.
@@ -85,8 +90,8 @@ def harden(kubeconfig: str, path: str, *options: str) -> int | None:
         **variables(linked()),
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
         "ANSIBLE_LOCALHOST_WARNING": "false",
-        "K8S_AUTH_KUBECONFIG": kubeconfig,
-        "PATH": os.pathsep.join([path, os.environ["PATH"]]),
+        "K8S_AUTH_KUBECONFIG": kubeconfig(),
+        "PATH": os.pathsep.join([str(make("test") / "bin"), os.environ["PATH"]]),
     }
     command = ["ansible-playbook", "hardened.k8s.harden", "-e", f"@{EXAMPLE}", *options]
     print(f"$ {' '.join(command)}", flush=True)
