@@ -89,32 +89,50 @@ def connection(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         elif value in (None, "", []):
             value = _from_environment(option, spec)
         options[option] = value
+    options["kubeconfig"] = _content(options["kubeconfig"])
     return options
 
 
-def secrets(options: t.Mapping[str, t.Any]) -> t.Set[str]:
-    """Every secret inside the connection options, a kubeconfig dictionary included, for ``no_log``."""
-    found: t.Set[str] = set()
-
-    def walk(value: t.Any, name: str = "") -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                walk(item, str(key))
-        elif isinstance(value, list):
-            for item in value:
-                walk(item, name)
-        elif isinstance(value, str) and name in _SECRET_KEYS and value:
-            found.add(value)
-
-    walk({"user": {name: options.get(name) for name in ("api_key", "password")}})
-    walk(options.get("kubeconfig"))
-    walk(options.get("proxy_headers"))
-    return found
+def _content(kubeconfig: t.Any) -> t.Any:
+    """A kubeconfig given as text rather than as a path or dictionary, as a lookup returns it."""
+    if not isinstance(kubeconfig, str) or not ("\n" in kubeconfig or kubeconfig.lstrip().startswith("{")):
+        return kubeconfig
+    try:
+        import yaml
+    except ImportError:
+        return {}  # it comes with kubernetes, whose absence is told when it is imported
+    try:
+        parsed = yaml.safe_load(kubeconfig)
+    except yaml.YAMLError:
+        parsed = None
+    return parsed if isinstance(parsed, dict) else {}
 
 
 _SECRET_KEYS = frozenset(
-    "api_key password token client-key-data id-token refresh-token access-token client-secret proxy_basic_auth basic_auth".split()
+    ["access-token", "client-key-data", "client-secret", "id-token", "password", "refresh-token", "token"]
 )
+
+
+def secrets(options: t.Mapping[str, t.Any]) -> t.Set[str]:
+    """Every secret inside the connection options, and nothing else of them, for ``no_log``.
+
+    Ansible would hide each value of a kubeconfig dictionary, and so every ``v1`` in a result.
+    """
+    found = {options.get("api_key"), options.get("password"), *(options.get("proxy_headers") or {}).values()}
+
+    def walk(value: t.Any, secret: bool = False) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                # the environment of an exec plugin may be anything
+                walk(item, secret or key in _SECRET_KEYS or (key == "value" and "name" in value))
+        elif isinstance(value, list):
+            for item in value:
+                walk(item, secret)
+        elif secret:
+            found.add(str(value))
+
+    walk(options.get("kubeconfig"))
+    return {text for text in found if text}
 
 
 def declared(value: t.Any) -> t.Any:

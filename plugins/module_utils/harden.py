@@ -72,7 +72,7 @@ def run(topic: Topic) -> None:
     """A module's main: never returns normally, as Ansible's modules end in exit_json or fail_json."""
     module = AnsibleModule(argument_spec=topic.argument_spec(), supports_check_mode=True)
     options = arguments.connection(module.params)
-    module.no_log_values.update(arguments.secrets(options))
+    module.no_log_values = arguments.secrets(options)
     try:
         result, problems = Call(topic, module, options).run()
     except HardenedError as error:

@@ -130,7 +130,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = arguments.connection(module.params)
-    module.no_log_values.update(arguments.secrets(options))
+    module.no_log_values = arguments.secrets(options)
     try:
         api = Api(options, max(1, module.params["workers"]))
         found = tenants(api, module.params["names"], module.params["label_selector"] or "")

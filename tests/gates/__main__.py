@@ -67,11 +67,11 @@ STEPS = {
     "old-binaries": Step(f"python -m tests.testbed build --kubernetes {OLD}"),
     "benchmark": Step("python -m tests.benchmarks"),
     "small-benchmark": Step("python -m tests.benchmarks --smoke"),
-    "oldest": Step("pytest tests/unit tests/control_plane", "oldest", OLD),
-    "newest": Step("pytest tests/unit tests/control_plane", "newest", NEW),
-    "old-cluster": Step("pytest tests/control_plane", "test", OLD),
+    "oldest": Step("pytest -n 2 tests/unit tests/control_plane", "oldest", OLD),
+    "newest": Step("pytest -n 2 tests/unit tests/control_plane", "newest", NEW),
+    "old-cluster": Step("pytest -n 2 tests/control_plane", "test", OLD),
     "unit": Step("pytest -n 2 tests/unit"),
-    "control-plane": Step("pytest tests/control_plane", "test", NEW),
+    "control-plane": Step("pytest -n 2 tests/control_plane", "test", NEW),
 }
 
 _FAST = ["ruff", "format", "mypy", "tree", "yamllint", "changelog"]

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 
 from tests.testbed import binaries
@@ -27,8 +26,8 @@ def main() -> int:
     instance = ControlPlane(known.name, known.kubernetes)
     try:
         return act(known.action, instance, rest)
-    except (binaries.BuildError, StartError, subprocess.CalledProcessError) as error:
-        print(getattr(error, "stderr", None) or error, file=sys.stderr)
+    except (binaries.BuildError, StartError, RuntimeError) as error:
+        print(error, file=sys.stderr)
         return 1
 
 

@@ -222,9 +222,15 @@ class ControlPlane:
             return json.loads(text) if answer.headers.get_content_type() == "application/json" else text
 
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
-        """What kubectl of the same version prints, as the administrator."""
+        """What kubectl of the same version prints, as the administrator.
+
+        :raises RuntimeError: with what it complained about.
+        """
         command = [str(self.directory / "kube"), "kubectl", "--kubeconfig", str(self.kubeconfig), *arguments]
-        return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
 
     def client_certificate(self, user: str, groups: t.Sequence[str] = ()) -> tuple[Path, Path]:
         """A certificate and its key for a user and its groups."""

@@ -4,58 +4,205 @@
 
 """What network policies do not do, or do by accident.
 
-Selectors and peers are judged as the NetworkPolicy v1 API defines them (k8s.io/api/networking/v1): a peer's
-namespaceSelector and podSelector are ANDed, peers and rules are ORed, an absent list is everything.
+Judged as the NetworkPolicy v1 API defines it (k8s.io/api/networking/v1): a peer's namespaceSelector and
+podSelector are ANDed, peers, rules and policies are ORed, an absent or empty list is everything, and a
+pod is isolated in a direction as soon as one policy of that type selects it.
+
+Pods are seldom known when policies are written, so selectors are compared with each other: whether some pod
+could be selected by both, or whether every pod that one selects is selected by the other.
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import itertools
+import json
+import re
 import typing as t
 
-from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest, ref_of
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import (
+    DIRECTIONS,
+    DNS,
+    EGRESS,
+    INGRESS,
     METADATA,
     NAMESPACE_NAME,
     WARN_ALLOW_ALL,
+    Direction,
+    Network,
+    flow_option,
+    inside,
+    unmapped,
 )
 
 Labels = t.Mapping[str, str]
-Selector = t.Mapping[str, t.Any]
+Fields = t.Mapping[str, t.Any]
+#: Label key, operator of a LabelSelectorRequirement, its values.
+Requirement = t.Tuple[str, str, t.FrozenSet[str]]
+Requirements = t.Tuple[Requirement, ...]
+
+_OPPOSITE = {INGRESS: EGRESS, EGRESS: INGRESS}
+_NEGATED = {"In": "NotIn", "NotIn": "In", "Exists": "DoesNotExist", "DoesNotExist": "Exists"}
+_DNS_PORT = {"protocol": "UDP", "port": 53}
+_PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null)$)[A-Za-z][\w./-]*", re.IGNORECASE)
 
 
-def matches(selector: t.Optional[Selector], labels: Labels) -> bool:
-    """Whether a LabelSelector selects these labels; an empty one selects everything, None nothing."""
-    if selector is None:
+# -- selectors
+
+
+def requirements(selector: t.Optional[Fields]) -> Requirements:
+    """A LabelSelector as requirements that must all hold; without any it selects everything."""
+    selector = selector or {}
+    return (
+        *((key, "In", frozenset((value,))) for key, value in (selector.get("matchLabels") or {}).items()),
+        *(
+            (entry["key"], entry["operator"], frozenset(entry.get("values") or ()))
+            for entry in selector.get("matchExpressions") or ()
+        ),
+    )
+
+
+def matches(wanted: Requirements, labels: Labels) -> bool:
+    """Whether an object with these labels is selected; NotIn also selects objects without the label."""
+    return all(_holds(requirement, labels) for requirement in wanted)
+
+
+def _holds(requirement: Requirement, labels: Labels) -> bool:
+    key, operator, values = requirement
+    if operator in ("In", "NotIn"):
+        return (labels.get(key) in values) == (operator == "In")
+    return (key in labels) == (operator == "Exists")
+
+
+def _satisfiable(wanted: Requirements) -> bool:
+    """Whether any labels meet all requirements: each key can be judged by itself."""
+    keys = [key for key, _operator, _values in wanted]
+    return all(_key_satisfiable(key, wanted) for key in set(keys) if keys.count(key) > 1)
+
+
+def _key_satisfiable(key: str, wanted: Requirements) -> bool:
+    mine = tuple(requirement for requirement in wanted if requirement[0] == key)
+    # a value that none names, and no label may have, stands for the endless number of others
+    values = {"/"}.union(*(values for _key, _operator, values in mine))
+    return matches(mine, {}) or any(matches(mine, {key: value}) for value in values)
+
+
+@functools.lru_cache(maxsize=4096)
+def overlap(one: Requirements, other: Requirements) -> bool:
+    """Whether some pod could be selected by both."""
+    return _satisfiable((*one, *other))
+
+
+@functools.lru_cache(maxsize=4096)
+def within(one: Requirements, other: Requirements) -> bool:
+    """Whether every pod that one selects is selected by the other too."""
+    return not any(_satisfiable((*one, (key, _NEGATED[op], values))) for key, op, values in other)
+
+
+# -- ports and addresses
+
+
+def ports_meet(one: t.Sequence[Fields], other: t.Sequence[Fields]) -> bool:
+    """Whether two lists of NetworkPolicyPorts have a port in common; a name may stand for any number."""
+    return not one or not other or any(_port_meets(mine, theirs) for mine in one for theirs in other)
+
+
+def _port_meets(one: Fields, other: Fields) -> bool:
+    if (one.get("protocol") or "TCP") != (other.get("protocol") or "TCP"):
         return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_expression(entry, labels) for entry in selector.get("matchExpressions") or ())
+    first, second = one.get("port"), other.get("port")
+    if first is None or second is None or isinstance(first, str) != isinstance(second, str):
+        return True
+    if isinstance(first, str):
+        return bool(first == second)
+    return bool(first <= (other.get("endPort") or second) and second <= (one.get("endPort") or first))
 
 
-def _expression(entry: t.Mapping[str, t.Any], labels: Labels) -> bool:
-    value, wanted = labels.get(entry["key"]), entry.get("values") or ()
-    return {
-        "In": value in wanted,
-        "NotIn": value not in wanted,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }[entry["operator"]]
+def reaches(block: Fields, address: Network) -> bool:
+    """Whether an IPBlock has that address. Ports do not count: the cloud decides what listens there."""
+    return _reaches(block.get("cidr") or "", tuple(block.get("except") or ()), address)
 
 
-def _types(policy: Manifest) -> t.Sequence[str]:
-    spec = policy["spec"]
-    return spec.get("policyTypes") or (["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+@functools.lru_cache(maxsize=4096)
+def _reaches(cidr: str, excepted: t.Tuple[str, ...], address: Network) -> bool:
+    return _has(cidr, address) and not any(_has(inner, address) for inner in excepted)
 
 
-def _selects(policy: Manifest) -> Selector:
-    return policy["spec"].get("podSelector") or {}
+def _has(cidr: str, address: Network) -> bool:
+    try:
+        return inside(address, unmapped(ipaddress.ip_network(cidr, strict=False)))
+    except ValueError:
+        return False  # the API server will say so
 
 
-def _is_covered(policies: t.Iterable[Manifest], direction: str) -> bool:
-    """Whether all pods of a namespace are denied by default in a direction."""
-    return any(direction in _types(policy) and not _selects(policy) for policy in policies)
+# -- policies
+
+
+class Peer(t.NamedTuple):
+    """One element of a rule's ``from`` or ``to``.
+
+    :param spaces: the namespaces that it selects; None for the policy's own.
+    :param names: those that it selects by their names; None when it does so by other labels.
+    """
+
+    place: str
+    block: t.Optional[Fields]
+    spaces: t.Optional[Requirements]
+    names: t.Optional[t.FrozenSet[str]]
+    pods: Requirements
+    selector: Fields
+
+
+class Rule(t.NamedTuple):
+    """One element of ``ingress`` or ``egress``; no peers are everybody, no ports all of them."""
+
+    place: str
+    direction: Direction
+    peers: t.Sequence[Peer]
+    ports: t.Sequence[Fields]
+
+
+class Policy:
+    """A NetworkPolicy, read once."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        spec = manifest.get("spec") or {}
+        self.ref: Ref = ref_of(manifest)
+        self.selector: Fields = spec.get("podSelector") or {}
+        self.pods = requirements(self.selector)
+        #: the API's default: Ingress, and Egress if there are egress rules
+        self.types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+        #: by direction; what stands in a direction that the policy is not about has no effect
+        self.rules = {d: _rules(spec, d) if self.isolates(d) else [] for d in DIRECTIONS}
+
+    def isolates(self, direction: Direction) -> bool:
+        return direction.policy_type in self.types
+
+
+def _rules(spec: Fields, direction: Direction) -> t.List[Rule]:
+    return [
+        Rule(
+            f"{direction.option}[{index}]",
+            direction,
+            [
+                _peer(peer, f"{direction.option}[{index}].{direction.peers}[{number}]")
+                for number, peer in enumerate(rule.get(direction.peers) or ())
+            ],
+            rule.get("ports") or (),
+        )
+        for index, rule in enumerate(spec.get(direction.option) or ())
+    ]
+
+
+def _peer(peer: Fields, place: str) -> Peer:
+    selector = peer.get("podSelector") or {}
+    spaces = None if peer.get("namespaceSelector") is None else requirements(peer["namespaceSelector"])
+    named = [values for key, op, values in spaces or () if (key, op) == (NAMESPACE_NAME, "In")]
+    names = frozenset.intersection(*named) if named else None
+    return Peer(place, peer.get("ipBlock"), spaces, names, requirements(selector), selector)
 
 
 def check(
@@ -64,212 +211,216 @@ def check(
     pods: t.Optional[t.Sequence[Manifest]],
     stored: t.Sequence[Manifest],
 ) -> t.List[Finding]:
-    """The findings on declared policies.
+    """The findings on declared policies, as they will be at stage enforce.
 
     :param namespaces: name -> labels of every namespace there is or will be; None when not known.
     :param pods: the pods of the namespaces concerned; None when not read.
     :param stored: the cluster's other policies.
     """
-    everything: t.Dict[str, t.List[Manifest]] = {}
-    for policy in [*policies, *stored]:
-        everything.setdefault(policy["metadata"]["namespace"], []).append(policy)
-    labels: t.Dict[str, t.List[Labels]] = {}
-    for pod in pods or ():
-        labels.setdefault(pod["metadata"]["namespace"], []).append(pod["metadata"].get("labels") or {})
-    sides = _Sides(everything, namespaces or {})
+    # the policy of stage warn would answer every question with yes
+    declared = [Policy(item) for item in policies if item["metadata"]["name"] != WARN_ALLOW_ALL]
+    others = [Policy(item) for item in stored if item["metadata"]["name"] != WARN_ALLOW_ALL]
+    flows = _Flows([*declared, *others], namespaces, pods or ())
     findings: t.List[Finding] = []
-    for policy in policies:
-        if policy["metadata"]["name"] == WARN_ALLOW_ALL:
-            continue
-        findings += _selects_nothing(policy, labels)
+    for policy in declared:
         findings += _metadata_reachable(policy)
-        findings += _missing_peers(policy, namespaces)
-        findings += sides.findings(policy)
-    declared = {policy["metadata"]["namespace"] for policy in policies}
-    findings += [finding for space in sorted(declared) for finding in _no_dns(everything[space])]
+        findings += flows.selects_nothing(policy)
+        findings += flows.missing_namespaces(policy)
+        findings += flows.one_sided(policy)
+    for namespace in dict.fromkeys(policy.ref.namespace for policy in declared):
+        findings += flows.without_dns(namespace)
     return findings
 
 
-def _selects_nothing(policy: Manifest, labels: t.Mapping[str, t.Sequence[Labels]]) -> t.Iterator[Finding]:
-    here = labels.get(policy["metadata"]["namespace"])
-    if here and _selects(policy) and not any(matches(_selects(policy), pod) for pod in here):
-        yield Finding(
-            "network/selects-nothing",
-            ref_of(policy),
-            f"it selects none of the {len(here)} pods in its namespace",
-            "Compare its pod labels with those of the workload's pod template",
-        )
-
-
-def _rules(policy: Manifest, direction: str) -> t.Iterator[t.Tuple[int, t.Mapping[str, t.Any]]]:
-    yield from enumerate(policy["spec"].get(direction) or ())
-
-
-def _metadata_reachable(policy: Manifest) -> t.Iterator[Finding]:
-    for index, rule in _rules(policy, "egress"):
-        reached = METADATA if not rule.get("to") else [a for a in METADATA if any(_reaches(p, a) for p in rule["to"])]
+def _metadata_reachable(policy: Policy) -> t.Iterator[Finding]:
+    for rule in policy.rules[EGRESS]:
+        blocks = [peer.block for peer in rule.peers if peer.block]
+        reached = [str(a) for a in METADATA if not rule.peers or any(reaches(block, a) for block in blocks)]
         if reached:
+            addresses = ", ".join(reached)
             yield Finding(
                 "network/metadata-reachable",
-                ref_of(policy),
-                f"egress[{index}] reaches {', '.join(str(address) for address in reached)}, "
-                "where the node's cloud credentials are handed out",
-                "Add these addresses to the except of its ipBlock",
+                policy.ref,
+                f"{rule.place} reaches {addresses}, where the node's cloud credentials are handed out",
+                f"Let its to name an ipBlock with except: [{addresses}]",
                 refuse=True,
             )
 
 
-def _reaches(peer: t.Mapping[str, t.Any], address: t.Any) -> bool:
-    block = peer.get("ipBlock")
-    if not block:
-        return False
+class _Flows:
+    """All policies by namespace, and what they say about each other."""
 
-    def inside(text: str) -> bool:
-        try:
-            network = ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            return False  # the API server will say so
-        return network.version == address.version and bool(address.subnet_of(network))
-
-    return inside(str(block.get("cidr"))) and not any(inside(str(text)) for text in block.get("except") or ())
-
-
-def _missing_peers(policy: Manifest, namespaces: t.Optional[t.Mapping[str, Labels]]) -> t.Iterator[Finding]:
-    if namespaces is None:
-        return
-    for direction, peers in (("ingress", "from"), ("egress", "to")):
-        for index, rule in _rules(policy, direction):
-            for peer in rule.get(peers) or ():
-                name = _named(peer)
-                if name and name not in namespaces:
-                    yield Finding(
-                        "network/peer-namespace-missing",
-                        ref_of(policy),
-                        f"{direction}[{index}] is for namespace {name}, which neither exists nor is declared",
-                        "Correct the name, or declare the namespace",
-                    )
-
-
-def _named(peer: t.Mapping[str, t.Any]) -> str:
-    """The namespace that a peer names; empty when it selects by other labels, or none."""
-    return str(((peer.get("namespaceSelector") or {}).get("matchLabels") or {}).get(NAMESPACE_NAME) or "")
-
-
-def _no_dns(policies: t.Sequence[Manifest]) -> t.Iterator[Finding]:
-    """A namespace denied egress in which pods may call somebody, but not ask where that is."""
-    egress = [policy for policy in policies if "Egress" in _types(policy)]
-    allowing = [policy for policy in egress if policy["spec"].get("egress")]
-    if not _is_covered(egress, "Egress") or not allowing:
-        return
-    if not any(_allows_port(rule, 53) for policy in allowing for rule in policy["spec"]["egress"]):
-        deny = next(p for p in egress if not _selects(p))
-        yield Finding(
-            "network/no-dns",
-            ref_of(deny),
-            "egress is denied by default and no rule allows port 53: names cannot be looked up",
-            "Declare dns: true, or where DNS is",
-        )
-
-
-def _allows_port(rule: t.Mapping[str, t.Any], number: int) -> bool:
-    ports = rule.get("ports")
-    if not ports:
-        return True
-    for port in ports:
-        first = port.get("port")
-        if first is None or first == number or (isinstance(first, int) and first <= number <= port.get("endPort", first)):
-            return True
-    return False
-
-
-class _Sides:
-    """Both ends of a flow: what one namespace lets out, the other must let in."""
-
-    def __init__(self, policies: t.Mapping[str, t.Sequence[Manifest]], namespaces: t.Mapping[str, Labels]) -> None:
-        self.policies = policies
-        self.namespaces = namespaces
-        self.denied = {
-            direction: {space for space, found in policies.items() if _is_covered(found, direction)}
-            for direction in ("Ingress", "Egress")
-        }
-
-    def findings(self, policy: Manifest) -> t.Iterator[Finding]:
-        for here, there, peers in (("egress", "ingress", "to"), ("ingress", "egress", "from")):
-            for index, rule in _rules(policy, here):
-                for peer in rule.get(peers) or ():
-                    space = _named(peer)
-                    if space in self.denied[there.capitalize()] and not self._answered(policy, rule, peer, space, there):
-                        yield self._one_sided(policy, f"{here}[{index}]", space, there, rule, peer)
-
-    def _answered(
-        self, policy: Manifest, rule: t.Mapping[str, t.Any], peer: t.Mapping[str, t.Any], space: str, there: str
-    ) -> bool:
-        """Whether any policy over there has a rule that can meet this one."""
-        back = "from" if there == "ingress" else "to"
-        home = policy["metadata"]["namespace"]
-        for other in self.policies[space]:
-            if other is policy or not _may_overlap(_selects(other), peer.get("podSelector") or {}):
-                continue
-            for _index, answer in _rules(other, there):
-                if not _ports_meet(rule.get("ports"), answer.get("ports")):
-                    continue
-                if not answer.get(back) or any(
-                    self._admits(candidate, home, space, _selects(policy)) for candidate in answer[back]
-                ):
-                    return True
-        return False
-
-    def _admits(self, peer: t.Mapping[str, t.Any], home: str, space: str, pods: Selector) -> bool:
-        if peer.get("ipBlock"):
-            return False
-        if peer.get("namespaceSelector") is None:
-            if home != space:
-                return False
-        elif not matches(peer["namespaceSelector"], {**self.namespaces.get(home, {}), NAMESPACE_NAME: home}):
-            return False
-        return _may_overlap(peer.get("podSelector") or {}, pods)
-
-    def _one_sided(
+    def __init__(
         self,
-        policy: Manifest,
-        place: str,
-        space: str,
-        there: str,
-        rule: t.Mapping[str, t.Any],
-        peer: t.Mapping[str, t.Any],
-    ) -> Finding:
-        near, far = ("to", "from") if there == "ingress" else ("from", "to")
-        theirs = (peer.get("podSelector") or {}).get("matchLabels") or {}
-        ours = _selects(policy).get("matchLabels") or {}
-        ports = [port.get("port") for port in rule.get("ports") or ()]
-        return Finding(
-            "network/one-sided",
-            ref_of(policy),
-            f"{place} allows what namespace {space} denies: no {there} rule there answers it",
-            f"Declare in {space}: {there}: [{{{near}: {theirs}, {far}: "
-            f"[{{namespace: {policy['metadata']['namespace']}, pods: {ours}}}], ports: {ports}}}]",
+        policies: t.Sequence[Policy],
+        namespaces: t.Optional[t.Mapping[str, Labels]],
+        pods: t.Sequence[Manifest],
+    ) -> None:
+        self.known = namespaces is not None
+        self.namespaces = {
+            name: {**labels, NAMESPACE_NAME: name} for name, labels in (namespaces or {}).items()
+        }
+        self.policies: t.Dict[str, t.List[Policy]] = {}
+        for policy in policies:
+            self.policies.setdefault(policy.ref.namespace, []).append(policy)
+        # replicas are alike: what matters of pods is which labels there are
+        alike: t.Dict[str, t.Set[t.FrozenSet[t.Tuple[str, str]]]] = {}
+        for pod in pods:
+            labels = frozenset((pod["metadata"].get("labels") or {}).items())
+            alike.setdefault(pod["metadata"]["namespace"], set()).add(labels)
+        self.pods = {space: [dict(labels) for labels in found] for space, found in alike.items()}
+        self._selected: t.Dict[Requirements, t.List[str]] = {}
+
+    # -- a policy by itself
+
+    def selects_nothing(self, policy: Policy) -> t.Iterator[Finding]:
+        pods = self.pods.get(policy.ref.namespace, ())
+        if pods and not any(matches(policy.pods, labels) for labels in pods):
+            yield Finding(
+                "network/selects-nothing",
+                policy.ref,
+                f"it selects none of the pods in namespace {policy.ref.namespace}",
+                "Compare its labels with those of the workload's pod template",
+            )
+
+    def missing_namespaces(self, policy: Policy) -> t.Iterator[Finding]:
+        for _rule, peer in _peers(policy) if self.known else ():
+            missing = sorted((peer.names or frozenset()) - self.namespaces.keys())
+            if missing:
+                spaces = ", ".join(missing)
+                message = f"{peer.place} is about namespace {spaces}, which neither exists nor is declared"
+            elif not self._meant(policy, peer):
+                message = f"{peer.place} selects namespaces by labels that none has"
+            else:
+                continue
+            yield Finding(
+                "network/peer-namespace-missing",
+                policy.ref,
+                message,
+                "Correct the peer, or declare the namespace",
+                tuple(missing),
+            )
+
+    def _meant(self, policy: Policy, peer: Peer) -> t.Sequence[str]:
+        """The namespaces whose pods a peer means; only those that it names when labels are not known."""
+        if peer.spaces is None:
+            return [policy.ref.namespace]
+        if not self.known:
+            return sorted(peer.names or ())
+        if peer.spaces not in self._selected:
+            spaces = self.namespaces.keys() if peer.names is None else peer.names & self.namespaces.keys()
+            found = [space for space in sorted(spaces) if matches(peer.spaces, self.namespaces[space])]
+            self._selected[peer.spaces] = found
+        return self._selected[peer.spaces]
+
+    # -- both ends of a flow
+
+    def one_sided(self, policy: Policy) -> t.Iterator[Finding]:
+        for rule, peer in _peers(policy):
+            spaces = self._meant(policy, peer)
+            by_labels = peer.spaces is not None and peer.names is None
+            if by_labels and not peer.spaces and not peer.pods:
+                continue  # everybody is nobody in particular
+            # of namespaces selected by labels one that answers is enough
+            choose = itertools.takewhile if by_labels else filter
+            silent = list(choose(functools.partial(self._is_silent, policy, rule, peer), spaces))
+            if silent and (not by_labels or len(silent) == len(spaces)):
+                yield _one_sided(policy, rule, peer, silent)
+
+    def _is_silent(self, policy: Policy, rule: Rule, peer: Peer, space: str) -> bool:
+        """Whether the peer's pods there are isolated the other way, and no rule lets this flow through."""
+        back = _OPPOSITE[rule.direction]
+        there = [other for other in self.policies.get(space, ()) if other.isolates(back)]
+        return any(within(peer.pods, other.pods) for other in there) and not any(
+            ports_meet(rule.ports, answer.ports)
+            and self._admits(answer, space, policy.ref.namespace, policy.pods)
+            for other in there
+            if overlap(other.pods, peer.pods)
+            for answer in other.rules[back]
+        )
+
+    def _admits(self, rule: Rule, home: str, space: str, pods: Requirements) -> bool:
+        """Whether a rule, in a policy of namespace ``home``, can mean some of those pods of a namespace."""
+        return not rule.peers or any(
+            # a pod has some address, that is all that is known
+            peer.block.get("cidr") in ("0.0.0.0/0", "::/0")
+            if peer.block
+            else self._selects(peer, home, space) and overlap(peer.pods, pods)
+            for peer in rule.peers
+        )
+
+    def _selects(self, peer: Peer, home: str, space: str) -> bool:
+        """Whether a peer selects a namespace, or could when only its name is known."""
+        if peer.spaces is None:
+            return home == space
+        if space in self.namespaces:
+            return matches(peer.spaces, self.namespaces[space])
+        return overlap(peer.spaces, ((NAMESPACE_NAME, "In", frozenset((space,))),))
+
+    # -- DNS
+
+    def without_dns(self, namespace: str) -> t.Iterator[Finding]:
+        """Pods that may call somebody, but not ask where that is."""
+        here = self.policies[namespace]
+        servers = [p.pods for p in here if any(self._asks_dns(namespace, rule) for rule in p.rules[EGRESS])]
+        callers = [p for p in here if p.rules[EGRESS] and not self._served(p, servers)]
+        if callers:
+            names = tuple(caller.ref.name for caller in callers)
+            yield Finding(
+                "network/no-dns",
+                callers[0].ref,
+                f"pods of {', '.join(names)} have egress, but no policy in {namespace} lets them ask DNS",
+                "Declare dns: true, or where DNS is",
+                names,
+            )
+
+    def _served(self, policy: Policy, servers: t.Sequence[Requirements]) -> bool:
+        """Whether the policy's pods, those that there are if any are known, can ask DNS."""
+        pods = [labels for labels in self.pods.get(policy.ref.namespace, ()) if matches(policy.pods, labels)]
+        if pods:
+            return all(any(matches(server, labels) for server in servers) for labels in pods)
+        return any(within(policy.pods, server) for server in servers)
+
+    def _asks_dns(self, namespace: str, rule: Rule) -> bool:
+        """Whether a rule lets DNS questions out: to anybody if it says so, or to the usual servers."""
+        if any(port.get("protocol") == "UDP" and port.get("port") in (53, "dns") for port in rule.ports):
+            return True
+        servers = requirements({"matchLabels": DNS["pods"]})
+        return ports_meet(rule.ports, [_DNS_PORT]) and self._admits(
+            rule, namespace, DNS["namespace"], servers
         )
 
 
-def _may_overlap(one: Selector, other: Selector) -> bool:
-    """Whether some pod could be selected by both; expressions are taken to allow it."""
-    mine, theirs = one.get("matchLabels") or {}, other.get("matchLabels") or {}
-    return all(theirs[key] == value for key, value in mine.items() if key in theirs)
+def _peers(policy: Policy) -> t.Iterator[t.Tuple[Rule, Peer]]:
+    """The peers that are pods, each with its rule."""
+    for direction in DIRECTIONS:
+        for rule in policy.rules[direction]:
+            for peer in rule.peers:
+                if not peer.block:
+                    yield rule, peer
 
 
-def _ports_meet(
-    one: t.Optional[t.Sequence[t.Mapping[str, t.Any]]], other: t.Optional[t.Sequence[t.Mapping[str, t.Any]]]
-) -> bool:
-    """Whether two port lists have a port in common; a named port may be any number."""
-    if not one or not other:
-        return True
-    return any(_port_meets(mine, theirs) for mine in one for theirs in other)
+def _one_sided(policy: Policy, rule: Rule, peer: Peer, silent: t.Sequence[str]) -> Finding:
+    back, home, spaces = _OPPOSITE[rule.direction], policy.ref.namespace, ", ".join(silent)
+    asker: t.Dict[str, t.Any] = {}
+    if list(silent) != [home]:
+        asker["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: home}}
+    if policy.pods or not asker:
+        asker["podSelector"] = policy.selector
+    answer = flow_option(back, peer.selector, {back.peers: [asker], "ports": rule.ports})
+    return Finding(
+        "network/one-sided",
+        policy.ref,
+        f"{peer.place} allows what namespace {spaces} denies: no {back.option} rule there lets it through",
+        f"Declare in {spaces}: {back.option}: [{_inline(answer)}]",
+        tuple(f"namespace {space}" for space in silent),
+    )
 
 
-def _port_meets(one: t.Mapping[str, t.Any], other: t.Mapping[str, t.Any]) -> bool:
-    if (one.get("protocol") or "TCP") != (other.get("protocol") or "TCP"):
-        return False
-    first, second = one.get("port"), other.get("port")
-    if not isinstance(first, int) or not isinstance(second, int):
-        return not (isinstance(first, str) and isinstance(second, str)) or first == second
-    return first <= other.get("endPort", second) and second <= one.get("endPort", first)
+def _inline(value: t.Any) -> str:
+    """A value as YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_inline(key)}: {_inline(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else json.dumps(value)

@@ -236,6 +236,12 @@ class Planner:
         self.owner = owner
         self.part_of = applyset_id(owner)
         self.force = force
+        #: namespaces on their way out: what is still in them will be gone, too
+        self.ending = {
+            item["metadata"]["name"]
+            for item in store.whole["Namespace"]
+            if item["metadata"].get("deletionTimestamp")
+        }
 
     def _labels(self, manifest: Manifest) -> t.Dict[str, str]:
         labels: t.Dict[str, str] = manifest["metadata"].get("labels") or {}
@@ -259,10 +265,11 @@ class Planner:
     def present(self, manifest: Manifest, where: str) -> Step:
         """What it takes to make an object as declared."""
         ref = ref_of(manifest)
-        live = self.store.get(ref)
-        desired = self._owned(manifest, live)
+        live = None if ref.namespace in self.ending else self.store.get(ref)
+        ending = ref.kind == "Namespace" and ref.name in self.ending
+        desired = self._owned(manifest, None if ending else live)
         step = Step(ref, CREATE, where, live, desired)
-        if live is None:
+        if live is None or ending:
             return step
         other = self._labels(live).get(OWNER)
         if other and other != self.owner and not self.force:
@@ -271,8 +278,6 @@ class Planner:
                 f"Declare it in one place, say owner: {other} here, or take it over with force_conflicts: true",
             )
             return step
-        if live["metadata"].get("deletionTimestamp"):
-            return step  # on its way out: made anew once it is gone
         fields = canonical.own_fields(live)
         # an object that already says what is declared stays its maker's: no label, no write
         compared = desired if fields is not None else manifest

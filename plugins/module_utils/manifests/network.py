@@ -4,8 +4,9 @@
 
 """Network policies of a namespace, declared as flows.
 
-Default deny both ways, DNS, and one policy for each group of pods and direction. The link-local addresses that
-hand out cloud credentials are never reachable through an accidental CIDR.
+Default deny both ways, DNS, and one policy for each group of pods and direction. The link-local
+addresses that hand out cloud credentials are never reachable through an accidental CIDR.
+Semantics: k8s.io/api/networking/v1; what it validates: k8s.io/kubernetes, pkg/apis/networking/validation.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import ipaddress
 import json
 import re
 import typing as t
+from functools import partial
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import ItemError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES, Finding, Ref
@@ -29,41 +31,65 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
 
 API_VERSION = "networking.k8s.io/v1"
 DEFAULT_DENY, ALLOW_DNS, WARN_ALLOW_ALL = "default-deny", "allow-dns", "stage-warn-allow-all"
+#: The label that every namespace has, with its name.
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-#: Instance metadata of AWS, and of most other clouds, over IPv4 and IPv6.
+#: Where the cluster's DNS is, unless said otherwise.
+DNS: t.Dict[str, t.Any] = {"namespace": "kube-system", "pods": {"k8s-app": "kube-dns"}}
+#: Instance metadata of AWS, and over IPv4 of most other clouds.
 METADATA = (ipaddress.ip_network("169.254.169.254/32"), ipaddress.ip_network("fd00:ec2::254/128"))
 
+Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 _Item = t.Mapping[str, t.Any]
+_Fields = t.Dict[str, t.Any]
+_Built = t.TypeVar("_Built")
+
+_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
-_PODS_FIELDS = {"match_labels", "match_expressions"}
-_DNS: t.Dict[str, t.Any] = {"namespace": "kube-system", "pods": {"k8s-app": "kube-dns"}}
+_SELECTOR_OPTIONS = {"match_labels", "match_expressions"}
+#: Labels whose value is what people call an application.
+_NAMING = ("app", "app.kubernetes.io/name")
+_RANGE = re.compile(r"(\d+)-(\d+)")
 
-_PEER_SPEC: t.Dict[str, t.Any] = {
-    "namespace": {"type": "str"},
-    "namespace_labels": {"type": "dict"},
-    "pods": {"type": "dict"},
-    "cidr": {"type": "str"},
-    "except": {"type": "list", "elements": "str"},
-}
-_PEERS: t.Dict[str, t.Any] = {"type": "list", "elements": "dict", "options": _PEER_SPEC}
-_PORTS: t.Dict[str, t.Any] = {"type": "list", "elements": "raw"}
 
-SPEC: t.Dict[str, t.Any] = {
+class Direction(t.NamedTuple):
+    """How a direction is spelled: its option and field, the options of its two ends, its policy type."""
+
+    option: str
+    pods: str
+    peers: str
+    policy_type: str
+
+
+INGRESS = Direction("ingress", "to", "from", "Ingress")
+EGRESS = Direction("egress", "from", "to", "Egress")
+DIRECTIONS = (INGRESS, EGRESS)
+
+
+def _flow_spec(direction: Direction) -> _Fields:
+    peer = {
+        "namespace": {"type": "str"},
+        "namespace_labels": {"type": "dict"},
+        "pods": {"type": "dict"},
+        "cidr": {"type": "str"},
+        "except": {"type": "list", "elements": "str"},
+    }
+    flow = {
+        "name": {"type": "str"},
+        direction.pods: {"type": "dict"},
+        direction.peers: {"type": "list", "elements": "dict", "options": peer},
+        "ports": {"type": "list", "elements": "raw"},
+    }
+    return {"type": "list", "elements": "dict", "options": flow}
+
+
+SPEC: _Fields = {
     "namespace": {"type": "str", "required": True},
     "stage": {"type": "str", "choices": list(STAGES)},
     "default_deny": {"type": "bool"},
     "dns": {"type": "raw"},
-    "ingress": {
-        "type": "list",
-        "elements": "dict",
-        "options": {"name": {"type": "str"}, "to": {"type": "dict"}, "from": _PEERS, "ports": _PORTS},
-    },
-    "egress": {
-        "type": "list",
-        "elements": "dict",
-        "options": {"name": {"type": "str"}, "from": {"type": "dict"}, "to": _PEERS, "ports": _PORTS},
-    },
+    "ingress": _flow_spec(INGRESS),
+    "egress": _flow_spec(EGRESS),
     "raw": {
         "type": "list",
         "elements": "dict",
@@ -72,179 +98,251 @@ SPEC: t.Dict[str, t.Any] = {
 }
 
 
-class _Direction(t.NamedTuple):
-    """How a direction is spelled in options and in the API."""
-
-    option: str
-    pods: str
-    peers: str
-    policy_type: str
-
-
-_DIRECTIONS = (_Direction("ingress", "to", "from", "Ingress"), _Direction("egress", "from", "to", "Egress"))
-
-
 def declare(item: _Item, where: str, context: Context) -> Declaration:
-    """The NetworkPolicies of a namespace; a mistake in one flow drops them all, as half a set would cut traffic."""
+    """The NetworkPolicies of a namespace; one mistake drops them all, as half a set would cut traffic."""
     declaration = Declaration()
     stage = item.get("stage") or context.stage
-    policies: t.Dict[str, Manifest] = {}
-    try:
-        namespace = values.dns_label(item["namespace"], "namespace")
-        for policy in _policies(item, namespace):
-            name = policy["metadata"]["name"]
-            if name in policies:
-                raise ItemError(f"two policies are named {name}", "Give one of the flows another name")
-            policies[name] = policy
-    except ItemError as error:
-        ref = Ref("NetworkPolicy", str(item["namespace"]), "")
-        declaration.problem(where, f"{error.reason}; none of its policies is written", error.remedy, ref)
+    namespace = str(item["namespace"])
+    drafts, mistakes = _drafts(item)
+    for place, error in mistakes:
+        reason = f"{error.reason}; none of the item's policies is written"
+        declaration.problem(f"{where}.{place}", reason, error.remedy, Ref("NetworkPolicy", namespace, ""))
+    if mistakes:
         return declaration
-    allow_all = _allow_all(namespace)
+    allow_all = _policy(WARN_ALLOW_ALL, namespace, _allow_all())
     if stage == "observe":
-        for policy in [*policies.values(), allow_all]:
-            declaration.withdraw(ref_of(policy), where)
-        declaration.findings.append(_observed(namespace, sorted(policies)))
+        for name in [*drafts, WARN_ALLOW_ALL]:
+            declaration.withdraw(Ref("NetworkPolicy", namespace, name), where)
+        if drafts:
+            declaration.findings.append(_observed(namespace, tuple(drafts)))
         return declaration
-    for policy in policies.values():
-        declaration.add(policy, where, stage)
-    if stage == "warn":
+    for name, draft in drafts.items():
+        declaration.add(_policy(name, namespace, draft.spec), f"{where}.{draft.place}", stage)
+    if drafts and stage == "warn":
         declaration.add(allow_all, where, stage)
     else:
         declaration.withdraw(ref_of(allow_all), where)
     return declaration
 
 
-def _observed(namespace: str, names: t.Sequence[str]) -> Finding:
+def _observed(namespace: str, names: t.Tuple[str, ...]) -> Finding:
     return Finding(
         "network/not-enforced",
-        Ref("NetworkPolicy", namespace, DEFAULT_DENY),
-        "NetworkPolicy has no milder form; nothing is written at stage observe",
-        "At stage warn the policies are written beside one that still allows everything",
-        tuple(names),
+        Ref("NetworkPolicy", namespace, names[0]),
+        f"NetworkPolicy has no milder form; stage enforce would write {len(names)} to namespace {namespace}",
+        "Go to stage warn: the policies are written beside one that still allows everything",
+        names,
     )
 
 
-def _policies(item: _Item, namespace: str) -> t.Iterator[Manifest]:
+def _policy(name: str, namespace: str, spec: _Item) -> Manifest:
+    return manifest(API_VERSION, "NetworkPolicy", name, namespace, spec=spec)
+
+
+def _spec(pods: _Item, **rules: t.Sequence[_Item]) -> _Fields:
+    """A NetworkPolicySpec that leaves nothing to the server's defaults; without rules it denies both ways."""
+    given = {d.option: list(rules[d.option]) for d in DIRECTIONS if rules.get(d.option)}
+    types = [d.policy_type for d in DIRECTIONS if d.option in given or not given]
+    return {"podSelector": dict(pods), **given, "policyTypes": types}
+
+
+def _allow_all() -> _Fields:
+    return _spec({}, ingress=[{}], egress=[{}])
+
+
+# -- items -> specs
+
+
+class _Draft(t.NamedTuple):
+    """A policy's spec, the option that declares it, and whether flows may still join it."""
+
+    place: str
+    spec: _Fields
+    flows: bool
+
+
+class _Part(t.NamedTuple):
+    """One option of an item; ``build`` gives name and spec that it alone declares, or raises ItemError."""
+
+    place: str
+    build: t.Callable[[], t.Tuple[str, _Fields]]
+    flow: bool = False
+
+
+def _parts(item: _Item) -> t.Iterator[_Part]:
     if item.get("default_deny", True):
-        yield _policy(DEFAULT_DENY, namespace, {}, {"policyTypes": ["Ingress", "Egress"]})
-    dns = item.get("dns", True)
-    if dns:
-        yield _policy(ALLOW_DNS, namespace, {}, _dns({} if dns is True else dns))
-    for direction in _DIRECTIONS:
-        yield from _flows(item.get(direction.option, ()), direction, namespace)
-    for entry in item.get("raw", ()):
-        yield manifest(API_VERSION, "NetworkPolicy", values.dns_subdomain(entry["name"]), namespace, spec=entry["spec"])
+        yield _Part("default_deny", lambda: (DEFAULT_DENY, _spec({})))
+    if item.get("dns", True) is not False:
+        yield _Part("dns", partial(_dns, item.get("dns", True)))
+    for direction in DIRECTIONS:
+        for index, flow in enumerate(item.get(direction.option, ())):
+            yield _Part(f"{direction.option}[{index}]", partial(_flow, flow, direction), flow=True)
+    for index, entry in enumerate(item.get("raw", ())):
+        yield _Part(f"raw[{index}]", partial(_raw, entry))
 
 
-def _policy(name: str, namespace: str, pods: _Item, spec: _Item) -> Manifest:
-    return manifest(API_VERSION, "NetworkPolicy", name, namespace, spec={"podSelector": dict(pods), **spec})
-
-
-def _allow_all(namespace: str) -> Manifest:
-    rules = {"ingress": [{}], "egress": [{}], "policyTypes": ["Ingress", "Egress"]}
-    return _policy(WARN_ALLOW_ALL, namespace, {}, rules)
-
-
-def _dns(option: t.Any) -> t.Dict[str, t.Any]:
-    """Port 53 of the cluster DNS; a NodeLocal DNS cache is on the host network and so needs its address."""
-    if not isinstance(option, dict):
-        raise ItemError(f"dns: {option!r} is neither true, false nor a dictionary", "Write dns: true, or where DNS is")
-    unknown = sorted(set(option) - {"namespace", "pods", "cidrs"})
-    if unknown:
-        raise ItemError(f"dns: unknown option {unknown[0]}", "It has namespace, pods and cidrs")
-    target = {**_DNS, **{key: option[key] for key in ("namespace", "pods") if key in option}}
-    peers = [_peer(target, egress=True)]
-    peers += [_peer({"cidr": cidr}, egress=True) for cidr in option.get("cidrs", ())]
-    ports = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
-    return {"egress": [{"to": peers, "ports": ports}], "policyTypes": ["Egress"]}
-
-
-# -- flows
-
-
-def _flows(flows: t.Sequence[_Item], direction: _Direction, namespace: str) -> t.Iterator[Manifest]:
-    """One policy for each name: flows of the same pods share one, in the order in which they are written."""
-    groups: t.Dict[str, t.Tuple[t.Dict[str, t.Any], t.List[t.Dict[str, t.Any]]]] = {}
-    for index, flow in enumerate(flows):
+def _drafts(item: _Item) -> t.Tuple[t.Dict[str, _Draft], t.List[t.Tuple[str, ItemError]]]:
+    """The policies by name, in the order in which they are declared, and every mistake with its place."""
+    drafts: t.Dict[str, _Draft] = {}
+    mistakes: t.List[t.Tuple[str, ItemError]] = []
+    try:
+        values.dns_label(item["namespace"], "namespace")
+    except ItemError as error:
+        mistakes.append(("namespace", error))
+    for part in _parts(item):
         try:
-            pods = selector(flow.get(direction.pods, {}))
-            name = values.dns_subdomain(flow.get("name") or _name(direction, pods))
-            rule = _rule(flow, direction)
+            name, spec = part.build()
+            drafts[name] = _joined(name, drafts.get(name), _Draft(part.place, spec, part.flow))
         except ItemError as error:
-            raise ItemError(f"{direction.option}[{index}]: {error.reason}", error.remedy) from error
-        known, rules = groups.setdefault(name, (pods, []))
-        if known != pods:
-            raise ItemError(
-                f"{direction.option}[{index}]: policy {name} is for other pods", "Give the flow another name"
-            )
-        rules.append(rule)
-    for name, (pods, rules) in groups.items():
-        yield _policy(name, namespace, pods, {direction.option: rules, "policyTypes": [direction.policy_type]})
+            mistakes.append((part.place, error))
+    return drafts, mistakes
 
 
-def _name(direction: _Direction, pods: _Item) -> str:
-    """A name that follows from the selector alone, so that no flow renames another's policy."""
+def _joined(name: str, known: t.Optional[_Draft], draft: _Draft) -> _Draft:
+    """Flows of one name are one policy, as long as they are about the same pods."""
+    if name == WARN_ALLOW_ALL:
+        raise ItemError(f"{name} is the policy that stage warn adds", "Choose another name")
+    if known is None:
+        return draft
+    if not (known.flows and draft.flows):
+        raise ItemError(
+            f"policy {name} is already declared at {known.place}", "Give one of them another name"
+        )
+    pods = known.spec["podSelector"]
+    if pods != draft.spec["podSelector"]:
+        raise ItemError(
+            f"policy {name} is about other pods at {known.place}",
+            "Give one of the flows another name, or both the same pods",
+        )
+    rules = {d.option: [*known.spec.get(d.option, ()), *draft.spec.get(d.option, ())] for d in DIRECTIONS}
+    return known._replace(spec=_spec(pods, **rules))
+
+
+def _dns(option: t.Any) -> t.Tuple[str, _Fields]:
+    """Port 53 of the cluster DNS; a NodeLocal DNS cache is on the host network and so needs its address."""
+    option = {} if option is True else option
+    if not isinstance(option, dict):
+        raise ItemError(f"{option!r} is neither true, false nor a dictionary", "Write true, or where DNS is")
+    _known(option, ("namespace", "pods", "cidrs"))
+    servers = {**DNS, **{key: option[key] for key in DNS if key in option}}
+    peers = [
+        _peer(servers, egress=True),
+        *_each("cidrs", option.get("cidrs", []), lambda cidr: _peer({"cidr": cidr}, egress=True)),
+    ]
+    ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    return ALLOW_DNS, _spec({}, egress=[{"to": peers, "ports": ports}])
+
+
+def _flow(flow: _Item, direction: Direction) -> t.Tuple[str, _Fields]:
+    pods = selector(flow.get(direction.pods, {}))
+    name = values.dns_subdomain(flow.get("name") or _name(direction, pods))
+    return name, _spec(pods, **{direction.option: [_rule(flow, direction)]})
+
+
+def _name(direction: Direction, pods: _Item) -> str:
+    """A name that follows from direction and pods alone, so that no flow renames another's policy.
+
+    The application's label as it is where that says it all, else what can be read of the labels and a hash.
+    """
     prefix = f"allow-{direction.option}"
     if not pods:
         return f"{prefix}-all"
     labels = pods.get("matchLabels", {})
-    if set(pods) == {"matchLabels"} and len(labels) == 1:
-        slug = re.sub(r"[^a-z0-9.-]+", "-", next(iter(labels.values())).lower()).strip("-.")
-        if slug and next(iter(labels)) in ("app", "app.kubernetes.io/name"):
-            return f"{prefix}-{slug}"
+    readable = "-".join(value for _key, value in sorted(labels.items()))
+    simple = len(labels) == 1 and "matchExpressions" not in pods and next(iter(labels)) in _NAMING
+    if simple and readable != "all" and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", readable):
+        return f"{prefix}-{readable}"
+    slug = re.sub(r"[^a-z0-9]+", "-", readable.lower())[:40].strip("-")
     digest = hashlib.sha256(json.dumps(pods, sort_keys=True).encode()).hexdigest()[:8]
-    readable = re.sub(r"[^a-z0-9-]+", "-", "-".join(str(v) for _k, v in sorted(labels.items())).lower()).strip("-")
-    return f"{prefix}-{readable[:40].strip('-')}-{digest}" if readable else f"{prefix}-{digest}"
+    return "-".join(filter(None, (prefix, slug, digest)))
 
 
-def _rule(flow: _Item, direction: _Direction) -> t.Dict[str, t.Any]:
-    rule: t.Dict[str, t.Any] = {}
-    peers = [_peer(peer, direction.option == "egress") for peer in flow.get(direction.peers, ())]
-    if direction.peers in flow and not peers:
-        raise ItemError(f"{direction.peers} is empty, which Kubernetes reads as everywhere", "Name peers, or leave it out")
-    ports = [_port(port) for port in flow.get("ports", ())]
-    if "ports" in flow and not ports:
-        raise ItemError("ports is empty, which Kubernetes reads as all ports", "Name ports, or leave it out")
-    if peers:
-        rule[direction.peers] = peers
-    elif direction.option == "egress":
-        # everywhere, said so that the metadata addresses can be left out
-        rule["to"] = [_peer({"cidr": "0.0.0.0/0"}, True), _peer({"cidr": "::/0"}, True), {"namespaceSelector": {}}]
-    if ports:
-        rule["ports"] = ports
+def _rule(flow: _Item, direction: Direction) -> _Fields:
+    egress = direction is EGRESS
+    rule: _Fields = {}
+    if direction.peers in flow:
+        rule[direction.peers] = _some(direction.peers, flow, partial(_peer, egress=egress), "everywhere")
+    elif egress:
+        # everywhere, said in a way that leaves the metadata addresses out
+        networks = [_peer({"cidr": cidr}, egress) for cidr in ("0.0.0.0/0", "::/0")]
+        rule[direction.peers] = [*networks, {"namespaceSelector": {}}]
+    if "ports" in flow:
+        rule["ports"] = _some("ports", flow, _port, "all ports")
     return rule
 
 
-def selector(pods: _Item) -> t.Dict[str, t.Any]:
-    """A LabelSelector from a label map, or from match_labels and match_expressions."""
-    if not set(pods) & _PODS_FIELDS or not all(isinstance(pods[key], (dict, list)) for key in set(pods) & _PODS_FIELDS):
-        return {"matchLabels": values.labels(pods)} if pods else {}
-    unknown = sorted(set(pods) - _PODS_FIELDS)
-    if unknown:
-        raise ItemError(f"{unknown[0]} beside match_labels", "Move it under match_labels")
-    built: t.Dict[str, t.Any] = {}
-    if pods.get("match_labels"):
-        built["matchLabels"] = values.labels(pods["match_labels"])
-    if pods.get("match_expressions"):
-        built["matchExpressions"] = [_expression(entry) for entry in pods["match_expressions"]]
+def _some(option: str, flow: _Item, build: t.Callable[[t.Any], _Fields], everything: str) -> t.List[_Fields]:
+    built = _each(option, flow[option], build)
+    if not built:
+        raise ItemError(
+            f"{option} is empty, which would be {everything}", f"Fill it, or leave it out for {everything}"
+        )
     return built
 
 
-def _expression(entry: t.Any) -> t.Dict[str, t.Any]:
-    if not isinstance(entry, dict) or set(entry) - {"key", "operator", "values"} or "key" not in entry:
-        raise ItemError(f"{entry!r} is no match expression", "It has key, operator and values")
-    operator, wanted = entry.get("operator"), [values.label_value(value) for value in entry.get("values") or ()]
+def _each(option: str, entries: t.Any, build: t.Callable[[t.Any], _Built]) -> t.List[_Built]:
+    """Every entry of a list built; a mistake says which one."""
+    if not isinstance(entries, (list, tuple)):
+        raise ItemError(f"{option}: {entries!r} is not a list", "Write it as a list")
+    built = []
+    for index, entry in enumerate(entries):
+        try:
+            built.append(build(entry))
+        except ItemError as error:
+            raise ItemError(f"{option}[{index}]: {error.reason}", error.remedy) from error
+    return built
+
+
+def _known(entry: _Item, options: t.Sequence[str]) -> None:
+    unknown = sorted(map(str, set(entry) - set(options)))
+    if unknown:
+        raise ItemError(f"unknown option {unknown[0]}", f"Known are {', '.join(options)}")
+
+
+def selector(pods: t.Any) -> _Fields:
+    """A LabelSelector from a label map, or from match_labels and match_expressions; empty selects all."""
+    if not isinstance(pods, dict) or not set(pods) & _SELECTOR_OPTIONS:
+        return {"matchLabels": _labels(pods)} if pods != {} else {}
+    beside = sorted(map(str, set(pods) - _SELECTOR_OPTIONS))
+    if beside:
+        raise ItemError(
+            f"label {beside[0]} beside match_labels or match_expressions", "Move it under match_labels"
+        )
+    built: _Fields = {}
+    if "match_labels" in pods:
+        built["matchLabels"] = _labels(pods["match_labels"])
+    if "match_expressions" in pods:
+        built["matchExpressions"] = _each("match_expressions", pods["match_expressions"], _expression)
+    return {field: value for field, value in built.items() if value}
+
+
+def _labels(value: t.Any) -> t.Dict[str, str]:
+    if not isinstance(value, dict):
+        raise ItemError(f"{value!r} is not a map of labels", "Write it as {app: web}")
+    return values.labels(value)
+
+
+def _expression(entry: t.Any) -> _Fields:
+    """A LabelSelectorRequirement; options and API spell it alike."""
+    if not isinstance(entry, dict) or "key" not in entry:
+        raise ItemError(
+            f"{entry!r} is not a match expression", "It has key, operator and, for In and NotIn, values"
+        )
+    _known(entry, ("key", "operator", "values"))
+    operator = entry.get("operator")
     if operator not in _OPERATORS:
         raise ItemError(f"operator {operator!r} is unknown", f"Use one of {', '.join(_OPERATORS)}")
+    wanted = _each("values", entry.get("values") or [], values.label_value)
     if (operator in ("In", "NotIn")) != bool(wanted):
-        raise ItemError(f"operator {operator} {'needs' if not wanted else 'takes no'} values", "Correct operator or values")
-    built: t.Dict[str, t.Any] = {"key": values.label_key(entry["key"]), "operator": operator}
+        raise ItemError(
+            f"operator {operator} takes {'no values' if wanted else 'values'}", "Correct one of them"
+        )
+    built = {"key": values.label_key(entry["key"]), "operator": operator}
     return {**built, "values": wanted} if wanted else built
 
 
-def _peer(peer: _Item, egress: bool) -> t.Dict[str, t.Any]:
-    """A NetworkPolicyPeer: pods, namespaces, or both in one element; or a CIDR."""
+def _peer(peer: _Item, egress: bool) -> _Fields:
+    """A NetworkPolicyPeer: pods, namespaces, or both in one element (which ANDs them); or a CIDR."""
     if "cidr" in peer:
         beside = sorted(set(peer) - {"cidr", "except"})
         if beside:
@@ -254,9 +352,10 @@ def _peer(peer: _Item, egress: bool) -> t.Dict[str, t.Any]:
         raise ItemError("except without cidr", "Say which cidr it is taken from")
     if "namespace" in peer and "namespace_labels" in peer:
         raise ItemError("namespace and namespace_labels in one peer", "Use one of them")
-    built: t.Dict[str, t.Any] = {}
+    built: _Fields = {}
     if "namespace" in peer:
-        built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: values.dns_label(peer["namespace"], "namespace")}}
+        name = values.dns_label(peer["namespace"], "namespace")
+        built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: name}}
     elif "namespace_labels" in peer:
         built["namespaceSelector"] = selector(peer["namespace_labels"])
     if "pods" in peer:
@@ -266,169 +365,236 @@ def _peer(peer: _Item, egress: bool) -> t.Dict[str, t.Any]:
     return built
 
 
-def _ip_block(peer: _Item, egress: bool) -> t.Dict[str, t.Any]:
+def _ip_block(peer: _Item, egress: bool) -> _Fields:
     network = values.cidr(peer["cidr"])
     excepted = [values.cidr(text) for text in peer.get("except", ())]
+    if inside(network, _MAPPED):
+        # plug-ins disagree on whether this is the IPv4 network
+        raise ItemError(f"{network} is an IPv4-mapped IPv6 network", f"Write it as IPv4, {unmapped(network)}")
     for inner in excepted:
-        if inner == network or not _inside(inner, network):
-            raise ItemError(f"except {inner} is not within {network}", "An exception is a smaller part of its cidr")
-    for address in METADATA if egress else ():
-        if _inside(network, address):
+        if inner == network or not inside(inner, network):
             raise ItemError(
-                f"{network} is the instance metadata address, which hands out the node's credentials",
-                "Leave it out; give pods a role of their own instead",
+                f"except {inner} is not a part of {network}", "Except a smaller network within cidr"
             )
-        if _inside(address, network) and not any(_inside(address, inner) for inner in excepted):
+    for address in METADATA if egress else ():
+        if inside(network, address):
+            raise ItemError(
+                f"{network} is where instances get their metadata, and with it the node's credentials",
+                "Leave it out, and give the pods a role of their own",
+            )
+        if inside(address, network) and not any(inside(address, inner) for inner in excepted):
             excepted.append(address)
-    block: t.Dict[str, t.Any] = {"cidr": str(network)}
+    block: _Fields = {"cidr": str(network)}
     return {**block, "except": [str(inner) for inner in excepted]} if excepted else block
 
 
-_Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+def inside(inner: Network, outer: Network) -> bool:
+    """Whether a network is another one or a part of it."""
+    if inner.version != outer.version or inner.prefixlen < outer.prefixlen:
+        return False
+    host_bits = outer.max_prefixlen - outer.prefixlen
+    return int(inner.network_address) >> host_bits == int(outer.network_address) >> host_bits
 
 
-def _inside(inner: _Network, outer: _Network) -> bool:
-    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+def unmapped(network: Network) -> Network:
+    """The IPv4 network that a part of ``::ffff:0:0/96`` stands for; any other network as it is."""
+    if network.version == 6 and inside(network, _MAPPED):
+        return ipaddress.IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
+    return network
 
 
-def _port(port: t.Any) -> t.Dict[str, t.Any]:
+def _port(port: t.Any) -> _Fields:
     """``8080``, ``8080/UDP``, ``http``, ``8000-8010``, or a dictionary of port, end_port and protocol."""
-    if not isinstance(port, dict):
-        text, _slash, protocol = str(port).partition("/")
-        first, dash, last = text.partition("-")
-        if dash and first.isdigit() and last.isdigit():
-            port = {"port": first, "end_port": last}
-        else:
-            port = {"port": text}
-        port["protocol"] = protocol or "TCP"
-    unknown = sorted(set(port) - {"port", "end_port", "protocol"})
-    if unknown:
-        raise ItemError(f"unknown option {unknown[0]} of a port", "It has port, end_port and protocol")
-    protocol = str(port.get("protocol") or "TCP").upper()
+    fields = port if isinstance(port, dict) else _port_fields(str(port))
+    _known(fields, ("port", "end_port", "protocol"))
+    if not fields:
+        raise ItemError("the port says nothing", "Say port, or for all ports of a protocol: protocol")
+    protocol = str(fields.get("protocol", "TCP")).upper()
     if protocol not in _PROTOCOLS:
-        raise ItemError(f"protocol {protocol} is unknown", f"Use one of {', '.join(_PROTOCOLS)}")
-    built: t.Dict[str, t.Any] = {"protocol": protocol}
-    number = port.get("port")
-    if number is None:
-        return built
-    named = not re.fullmatch(r"-?\d+", str(number))
-    built["port"] = values.port_name(number) if named else values.port_number(number)
-    if port.get("end_port") is not None:
-        end = values.port_number(port["end_port"])
-        if named or end < built["port"]:
-            raise ItemError(f"a range {number}-{end} is no range", "Both ends are numbers, the lower one first")
-        built["endPort"] = end
+        raise ItemError(f"protocol {protocol!r} is unknown", f"Use one of {', '.join(_PROTOCOLS)}")
+    built: _Fields = {"protocol": protocol}
+    number = fields.get("port")
+    if number is not None:
+        named = not re.fullmatch(r"-?\d+", str(number))
+        built["port"] = values.port_name(number) if named else values.port_number(number)
+    if "end_port" in fields:
+        built["endPort"] = values.port_number(fields["end_port"])
+        if not isinstance(built.get("port"), int) or built["endPort"] < built["port"]:
+            raise ItemError(
+                f"end_port {built['endPort']} has no lower number as port",
+                "A range has a number at both ends",
+            )
     return built
+
+
+def _port_fields(text: str) -> _Fields:
+    number, slash, protocol = text.partition("/")
+    ends = _RANGE.fullmatch(number)
+    fields = {"port": ends.group(1), "end_port": ends.group(2)} if ends else {"port": number}
+    return {**fields, "protocol": protocol} if slash else fields
+
+
+# -- specs as they are
+
+
+def _raw(entry: _Item) -> t.Tuple[str, _Fields]:
+    """A spec that is passed on unchanged; the API server judges what the checks here need not understand."""
+    _shaped(entry["spec"], _SHAPE, "spec")
+    return values.dns_subdomain(entry["name"]), entry["spec"]
+
+
+def _shaped(value: t.Any, shape: t.Any, place: str) -> None:
+    """Raise ItemError unless those fields that are there have the shape that checks rely on.
+
+    :param shape: fields of a dictionary, a list with the shape of its elements, or a type's test.
+    """
+    if callable(shape):
+        try:
+            shape(value)
+        except ItemError as error:
+            raise ItemError(f"{place}: {error.reason}", error.remedy) from error
+    elif not isinstance(value, type(shape)):
+        wanted = "a list" if isinstance(shape, list) else "a dictionary"
+        raise ItemError(
+            f"{place}: {value!r} is not {wanted}", "Write it as in the manifest of a NetworkPolicy"
+        )
+    elif isinstance(shape, list):
+        for index, element in enumerate(value):
+            _shaped(element, shape[0], f"{place}[{index}]")
+    else:
+        for field, below in shape.items():
+            if field in value:
+                _shaped(value[field], below, f"{place}.{field}")
+
+
+def _text(value: t.Any) -> None:
+    if not isinstance(value, str):
+        raise ItemError(f"{value!r} is not text", "Put it in quotes")
+
+
+def _number(value: t.Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ItemError(f"{value!r} is not a number", "Write it without quotes")
+
+
+def _text_or_number(value: t.Any) -> None:
+    if not isinstance(value, str):
+        _number(value)
+
+
+_SELECTOR_SHAPE = {"matchLabels": _labels, "matchExpressions": [_expression]}
+_PEER_SHAPE = {
+    "podSelector": _SELECTOR_SHAPE,
+    "namespaceSelector": _SELECTOR_SHAPE,
+    "ipBlock": {"cidr": _text, "except": [_text]},
+}
+_PORT_SHAPE = {"protocol": _text, "port": _text_or_number, "endPort": _number}
+_SHAPE = {
+    "podSelector": _SELECTOR_SHAPE,
+    "policyTypes": [_text],
+    **{d.option: [{d.peers: [_PEER_SHAPE], "ports": [_PORT_SHAPE]}] for d in DIRECTIONS},
+}
 
 
 # -- the inverse
 
 
-def describe(policies: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
-    """The item that declares exactly these policies; what flows cannot say comes back under ``raw``."""
-    by_name = {policy["metadata"]["name"]: policy for policy in policies}
-    item: t.Dict[str, t.Any] = {"default_deny": False, "dns": False}
-    if not policies:
-        return item
-    item["namespace"] = policies[0]["metadata"]["namespace"]
-    allow_all = by_name.get(WARN_ALLOW_ALL)
-    if allow_all and _same(allow_all, _allow_all(item["namespace"])):
-        item["stage"] = "warn"
-        del by_name[WARN_ALLOW_ALL]
-    for name, policy in by_name.items():
-        for part in (_describe_known(policy), _describe_flows(policy)):
-            if part and _declares(part, policy):
-                for option, value in part.items():
-                    item[option] = [*item.get(option, []), *value] if isinstance(value, list) else value
-                break
-        else:
-            item.setdefault("raw", []).append({"name": name, "spec": policy["spec"]})
+def describe(policies: t.Sequence[Manifest]) -> _Fields:
+    """The item that declares exactly these policies of one namespace; what flows cannot say is ``raw``."""
+    item: _Fields = {"default_deny": False, "dns": False}
+    if policies:
+        item["namespace"] = policies[0]["metadata"]["namespace"]
+    for policy in policies:
+        name, spec = policy["metadata"]["name"], policy["spec"]
+        if (name, spec) == (WARN_ALLOW_ALL, _allow_all()):
+            item["stage"] = "warn"
+            continue
+        for option, value in _options(name, spec).items():
+            item[option] = [*item.get(option, ()), *value] if isinstance(value, list) else value
     return item
 
 
-def _same(one: Manifest, other: Manifest) -> bool:
-    return bool(one["metadata"]["name"] == other["metadata"]["name"] and one["spec"] == other["spec"])
+def _options(name: str, spec: _Item) -> _Fields:
+    """The shortest options that declare a policy; only those count that prove to declare just that."""
+    candidates = (
+        {"default_deny": name == DEFAULT_DENY},
+        {"dns": name == ALLOW_DNS and _dns_option(spec)},
+        _flow_options("", spec),
+        _flow_options(name, spec),
+    )
+    for options in candidates:
+        drafts, mistakes = _drafts({"namespace": "any", "default_deny": False, "dns": False, **options})
+        if not mistakes and {key: draft.spec for key, draft in drafts.items()} == {name: spec}:
+            return options
+    return {"raw": [{"name": name, "spec": dict(spec)}]}
 
 
-def _declares(part: _Item, policy: Manifest) -> bool:
-    """Whether these options declare this policy and nothing else."""
-    options = {"default_deny": False, "dns": False, **part, "namespace": policy["metadata"]["namespace"]}
-    try:
-        declared = list(_policies(options, options["namespace"]))
-    except ItemError:
+def _dns_option(spec: _Item) -> t.Union[bool, _Fields]:
+    """What may have been said of DNS, if that is what the rules are about."""
+    peers = [peer_option(peer) for rule in spec.get("egress") or () for peer in rule.get("to") or ()]
+    if not peers:
         return False
-    return len(declared) == 1 and _same(declared[0], policy)
+    said: _Fields = {key: peers[0][key] for key in DNS if key in peers[0] and peers[0][key] != DNS[key]}
+    cidrs = [peer["cidr"] for peer in peers[1:] if "cidr" in peer]
+    if cidrs:
+        said["cidrs"] = cidrs
+    return said or True
 
 
-def _describe_known(policy: Manifest) -> t.Dict[str, t.Any]:
-    name, spec = policy["metadata"]["name"], policy["spec"]
-    if name == DEFAULT_DENY:
-        return {"default_deny": True}
-    if name == ALLOW_DNS and len(spec.get("egress") or ()) == 1:
-        peers = spec["egress"][0].get("to") or ()
-        described = [_describe_peer(peer) for peer in peers]
-        if not described:
-            return {}
-        target = {key: described[0][key] for key in ("namespace", "pods") if key in described[0]}
-        cidrs = [peer["cidr"] for peer in described[1:] if "cidr" in peer]
-        changed = {key: value for key, value in target.items() if value != _DNS[key]}
-        return {"dns": {**changed, **({"cidrs": cidrs} if cidrs else {})} or True}
-    return {}
+def _flow_options(name: str, spec: _Item) -> _Fields:
+    about = {"name": name} if name else {}
+    return {
+        d.option: [
+            {**about, **flow_option(d, spec.get("podSelector") or {}, rule)} for rule in spec[d.option]
+        ]
+        for d in DIRECTIONS
+        if spec.get(d.option)
+    }
 
 
-def _describe_flows(policy: Manifest) -> t.Dict[str, t.Any]:
-    spec = policy["spec"]
-    for direction in _DIRECTIONS:
-        if spec.get("policyTypes") != [direction.policy_type] or not spec.get(direction.option):
-            continue
-        pods = _describe_selector(spec.get("podSelector") or {})
-        flows = []
-        for rule in spec[direction.option]:
-            flow: t.Dict[str, t.Any] = {"name": policy["metadata"]["name"]}
-            if pods:
-                flow[direction.pods] = pods
-            if rule.get(direction.peers):
-                flow[direction.peers] = [_describe_peer(peer) for peer in rule[direction.peers]]
-            if rule.get("ports"):
-                flow["ports"] = [_describe_port(port) for port in rule["ports"]]
-            flows.append(flow)
-        return {direction.option: flows}
-    return {}
+def flow_option(direction: Direction, pods: _Item, rule: _Item) -> _Fields:
+    """A rule of a policy for these pods, as a flow."""
+    flow: _Fields = {}
+    if pods:
+        flow[direction.pods] = selector_option(pods)
+    if rule.get(direction.peers):
+        flow[direction.peers] = [peer_option(peer) for peer in rule[direction.peers]]
+    if rule.get("ports"):
+        flow["ports"] = [port_option(port) for port in rule["ports"]]
+    return flow
 
 
-def _describe_selector(wanted: _Item) -> t.Dict[str, t.Any]:
+def selector_option(wanted: _Item) -> _Fields:
+    """A LabelSelector as an option: a plain map of labels where that is enough."""
     if not wanted.get("matchExpressions"):
         return dict(wanted.get("matchLabels") or {})
-    described: t.Dict[str, t.Any] = {"match_expressions": [dict(entry) for entry in wanted["matchExpressions"]]}
+    option: _Fields = {"match_expressions": [dict(entry) for entry in wanted["matchExpressions"]]}
     if wanted.get("matchLabels"):
-        described["match_labels"] = dict(wanted["matchLabels"])
-    return described
+        option["match_labels"] = dict(wanted["matchLabels"])
+    return option
 
 
-def _describe_peer(peer: _Item) -> t.Dict[str, t.Any]:
+def peer_option(peer: _Item) -> _Fields:
+    """A NetworkPolicyPeer as an option."""
     if peer.get("ipBlock"):
         return dict(peer["ipBlock"])
-    described: t.Dict[str, t.Any] = {}
-    if peer.get("namespaceSelector") is not None:
-        wanted = peer["namespaceSelector"]
-        labels = wanted.get("matchLabels") or {}
-        if set(wanted) == {"matchLabels"} and set(labels) == {NAMESPACE_NAME}:
-            described["namespace"] = labels[NAMESPACE_NAME]
+    option: _Fields = {}
+    spaces = peer.get("namespaceSelector")
+    if spaces is not None:
+        labels = spaces.get("matchLabels") or {}
+        if list(labels) == [NAMESPACE_NAME] and not spaces.get("matchExpressions"):
+            option["namespace"] = labels[NAMESPACE_NAME]
         else:
-            described["namespace_labels"] = _describe_selector(wanted)
+            option["namespace_labels"] = selector_option(spaces)
     if peer.get("podSelector") is not None:
-        described["pods"] = _describe_selector(peer["podSelector"])
-    return described
+        option["pods"] = selector_option(peer["podSelector"])
+    return option
 
 
-def _describe_port(port: _Item) -> t.Any:
-    described = {"protocol": port.get("protocol") or "TCP"}
-    for option, field in (("port", "port"), ("end_port", "endPort")):
-        if port.get(field) is not None:
-            described[option] = port[field]
-    if "port" not in described:
-        return described
-    text = str(described["port"]) + (f"-{described['end_port']}" if "end_port" in described else "")
-    if described["protocol"] != "TCP":
-        return f"{text}/{described['protocol']}"
-    return described["port"] if "end_port" not in described else text
+def port_option(port: _Item) -> t.Any:
+    """A NetworkPolicyPort as an option: a number, a text, or a dictionary for all ports of a protocol."""
+    protocol = port.get("protocol") or "TCP"
+    if port.get("port") is None:
+        return {"protocol": protocol}
+    text = f"{port['port']}-{port['endPort']}" if port.get("endPort") else port["port"]
+    return text if protocol == "TCP" else f"{text}/{protocol}"

@@ -293,7 +293,7 @@ def _check_order(limit: t.Mapping[str, t.Any]) -> None:
             for key in set(limit.get(low, {})) & set(limit.get(high, {})):
                 if values.quantity(limit[low][key]) > values.quantity(limit[high][key]):
                     raise ItemError(
-                        f"{low} {key} {limit[low][key]} is above {high} {limit[high][key]}", f"Raise {high} or lower {low}"
+                        f"{low} {key} {limit[low][key]} is above {high} {key} {limit[high][key]}", f"Raise {high} or lower {low}"
                     )
     for key, ratio in limit.get("maxLimitRequestRatio", {}).items():
         if values.quantity(ratio) < 1:
