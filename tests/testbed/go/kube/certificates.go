@@ -83,11 +83,11 @@ func newKey(name string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalECPrivateKey(key) // PKCS #8 is not taken for service accounts
 	if err != nil {
 		return nil, err
 	}
-	return key, write(name+".key", "PRIVATE KEY", der)
+	return key, write(name+".key", "EC PRIVATE KEY", der)
 }
 
 func write(file, kind string, der []byte) error {
