@@ -12,9 +12,16 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Denies by default what pods of a namespace may be asked and may ask, and allows the flows that are declared, by C(networking.k8s.io/v1) NetworkPolicies.
-  - The addresses at which clouds hand out credentials, 169.254.169.254 and fd00:ec2::254, are taken out of every egress CIDR that contains them.
-  - The rules of findings are C(network/metadata-reachable), C(network/one-sided), C(network/no-dns), C(network/selects-nothing), C(network/peer-namespace-missing) and C(network/not-enforced).
+  - Denies by default what pods of a namespace may be asked and may ask, and allows the flows that are
+    declared, by C(networking.k8s.io/v1) NetworkPolicies.
+  - Flows of the same pods and direction are one policy, whose name follows from these pods alone. Another
+    flow renames nothing.
+  - The addresses at which clouds hand out credentials, 169.254.169.254 and fd00:ec2::254, are taken out of
+    every egress CIDR that contains them; a CIDR that is nothing else is refused.
+  - One mistake in an item keeps all of its policies from being written, as half of them would cut traffic.
+  - Both ends of a flow are compared, over declared and stored policies. The findings are
+    C(network/metadata-reachable) (refused at stage V(enforce)), C(network/one-sided), C(network/no-dns),
+    C(network/selects-nothing), C(network/peer-namespace-missing) and C(network/not-enforced).
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -22,7 +29,7 @@ extends_documentation_fragment:
 options:
   policies:
     description:
-    - The flows, by namespace.
+      - The flows, by namespace. Each namespace is named once.
     type: list
     elements: dict
     required: true
@@ -32,18 +39,24 @@ options:
         type: str
         required: true
       stage:
-        description: Stage of this item; the default is O(stage).
+        description:
+          - Stage of this item; the default is O(stage).
+          - V(observe) removes what this owner wrote and says what V(enforce) would write. V(warn) writes the
+            policies beside C(stage-warn-allow-all), which lets everything through. V(enforce) takes that one
+            away.
         type: str
         choices: [observe, warn, enforce]
       default_deny:
-        description: Whether everything that no policy allows is denied, in and out, by policy C(default-deny). The default is V(true).
+        description:
+          - Whether everything that no policy allows is denied, in and out, by policy C(default-deny).
+            The default is V(true).
         type: bool
       dns:
         description:
-          - Whether pods may ask the cluster's DNS, by policy C(allow-dns). The default is V(true), the pods
-            C(k8s-app=kube-dns) of namespace C(kube-system).
-          - A dictionary of C(namespace), C(pods) and C(cidrs) says where DNS is. A NodeLocal DNS cache is on the host
-            network and is only reached by C(cidrs).
+          - Whether pods may ask the cluster's DNS, on UDP and TCP port 53, by policy C(allow-dns). The
+            default is V(true), the pods C(k8s-app=kube-dns) of namespace C(kube-system).
+          - A dictionary of C(namespace), C(pods) and C(cidrs) says where DNS is. A NodeLocal DNS cache is on
+            the host network and is only reached by C(cidrs).
         type: raw
       ingress:
         description: What this namespace's pods may be asked by others.
@@ -51,10 +64,15 @@ options:
         elements: dict
         suboptions:
           name:
-            description: Name of the policy; the default follows from the pods' labels. Flows of one name are one policy.
+            description:
+              - Name of the policy; the default follows from the pods' labels.
+              - Flows of one name are one policy, also an ingress and an egress flow, if they are about the
+                same pods.
             type: str
           to:
-            description: Pods of this namespace, by labels or by C(match_labels) and C(match_expressions); all of them without it.
+            description:
+              - Pods of this namespace, by labels or by C(match_labels) and C(match_expressions).
+                All of them without it.
             type: dict
           from:
             description: Who may connect; everywhere without it.
@@ -68,17 +86,21 @@ options:
                 description: Namespaces with these labels, or with C(match_labels) and C(match_expressions).
                 type: dict
               pods:
-                description: Pods with these labels, of the namespaces named beside it, else of the policy's own.
+                description:
+                  - Pods with these labels, or with C(match_labels) and C(match_expressions), of the
+                    namespaces that stand beside it, else of the policy's own. V({}) is all of them.
                 type: dict
               cidr:
                 description: Network outside the cluster, without host bits.
                 type: str
               except:
-                description: Parts of O(policies[].ingress[].from[].cidr) that are left out. In egress the metadata addresses always are.
+                description: Parts of O(policies[].ingress[].from[].cidr) that are left out.
                 type: list
                 elements: str
           ports:
-            description: V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and C(protocol). All ports without it.
+            description:
+              - V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and
+                C(protocol) (V(TCP), V(UDP) or V(SCTP)). All ports without it.
             type: list
             elements: raw
       egress:
@@ -87,13 +109,18 @@ options:
         elements: dict
         suboptions:
           name:
-            description: Name of the policy; the default follows from the pods' labels. Flows of one name are one policy.
+            description:
+              - Name of the policy; the default follows from the pods' labels.
+              - Flows of one name are one policy, also an ingress and an egress flow, if they are about the
+                same pods.
             type: str
           from:
-            description: Pods of this namespace, by labels or by C(match_labels) and C(match_expressions); all of them without it.
+            description:
+              - Pods of this namespace, by labels or by C(match_labels) and C(match_expressions).
+                All of them without it.
             type: dict
           to:
-            description: Where they may connect; everywhere without it.
+            description: Where they may connect; everywhere but the metadata addresses without it.
             type: list
             elements: dict
             suboptions:
@@ -104,17 +131,23 @@ options:
                 description: Namespaces with these labels, or with C(match_labels) and C(match_expressions).
                 type: dict
               pods:
-                description: Pods with these labels, of the namespaces named beside it, else of the policy's own.
+                description:
+                  - Pods with these labels, or with C(match_labels) and C(match_expressions), of the
+                    namespaces that stand beside it, else of the policy's own. V({}) is all of them.
                 type: dict
               cidr:
                 description: Network outside the cluster, without host bits.
                 type: str
               except:
-                description: Parts of O(policies[].egress[].to[].cidr) that are left out. In egress the metadata addresses always are.
+                description:
+                  - Parts of O(policies[].egress[].to[].cidr) that are left out. The metadata addresses always
+                    are.
                 type: list
                 elements: str
           ports:
-            description: V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and C(protocol). All ports without it.
+            description:
+              - V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and
+                C(protocol) (V(TCP), V(UDP) or V(SCTP)). All ports without it.
             type: list
             elements: raw
       raw:
@@ -133,9 +166,12 @@ options:
   owner:
     default: network_policy
 notes:
-  - The caller needs the verbs list, create and patch on networkpolicies, delete on them for O(state=absent), O(prune) and the policies that a stage takes away, and list on pods and namespaces.
+  - The caller needs the verbs list, create and patch on networkpolicies, delete on them for O(state=absent),
+    O(prune) and the policies that a stage takes away, and list on pods and namespaces.
   - Policies take effect only where the pod network enforces them; none says whether it does.
-  - At stage V(observe) nothing is written; at V(warn) a policy that allows everything stands beside the others.
+  - Policies only allow. Whoever may write NetworkPolicies in a namespace can allow more beside these.
+seealso:
+  - module: hardened.k8s.tenant
 """
 
 EXAMPLES = r"""
@@ -154,6 +190,33 @@ EXAMPLES = r"""
           - {to: {app: api}, from: [{namespace: shop-web, pods: {app: web}}], ports: [8080]}
         egress:
           - {from: {app: api}, to: [{cidr: 192.0.2.0/24}], ports: [5432]}
+
+- name: See what would be cut, before it is
+  hardened.k8s.network_policy:
+    stage: warn
+    policies:
+      - namespace: batch
+        egress:
+          - name: downloads
+            from: {match_expressions: [{key: job, operator: Exists}]}
+            to: [{cidr: 0.0.0.0/0, except: [198.51.100.0/24]}]
+            ports: [443, 8000-8010/UDP]
+
+- name: A policy as it is, that flows cannot say
+  hardened.k8s.network_policy:
+    policies:
+      - namespace: vault
+        default_deny: false
+        raw:
+          - name: sealed
+            spec: {podSelector: {matchLabels: {app: vault}}, policyTypes: [Egress]}
+
+- name: The manifests, for a repository
+  hardened.k8s.network_policy:
+    state: rendered
+    policies:
+      - namespace: shop-web
+  register: rendered
 """
 
 RETURN = r"""
@@ -174,7 +237,8 @@ objects:
       type: str
     action:
       description:
-        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged),
+          V(refused) and V(failed).
       type: str
     predicted:
       description: Whether the server could not be asked, because the namespace does not exist yet.
@@ -260,6 +324,7 @@ TOPIC = Topic(
         "policies": (network.SPEC, network.declare),
     },
     kinds=("NetworkPolicy",),
+    unique={"policies": ("namespace",)},
 )
 
 

@@ -333,19 +333,19 @@ class _Flows:
         there = [other for other in self.policies.get(space, ()) if other.isolates(back)]
         return any(within(peer.pods, other.pods) for other in there) and not any(
             ports_meet(rule.ports, answer.ports)
-            and self._admits(answer, space, policy.ref.namespace, policy.pods)
+            and self._admits(answer, space, policy.ref.namespace, functools.partial(overlap, policy.pods))
             for other in there
             if overlap(other.pods, peer.pods)
             for answer in other.rules[back]
         )
 
-    def _admits(self, rule: Rule, home: str, space: str, pods: Requirements) -> bool:
-        """Whether a rule, in a policy of namespace ``home``, can mean some of those pods of a namespace."""
+    def _admits(self, rule: Rule, home: str, space: str, fits: t.Callable[[Requirements], bool]) -> bool:
+        """Whether a rule, in a policy of namespace ``home``, means pods of a namespace that fit."""
         return not rule.peers or any(
             # a pod has some address, that is all that is known
             peer.block.get("cidr") in ("0.0.0.0/0", "::/0")
             if peer.block
-            else self._selects(peer, home, space) and overlap(peer.pods, pods)
+            else self._selects(peer, home, space) and fits(peer.pods)
             for peer in rule.peers
         )
 
@@ -385,9 +385,9 @@ class _Flows:
         """Whether a rule lets DNS questions out: to anybody if it says so, or to the usual servers."""
         if any(port.get("protocol") == "UDP" and port.get("port") in (53, "dns") for port in rule.ports):
             return True
-        servers = requirements({"matchLabels": DNS["pods"]})
+        all_servers = functools.partial(within, requirements({"matchLabels": DNS["pods"]}))
         return ports_meet(rule.ports, [_DNS_PORT]) and self._admits(
-            rule, namespace, DNS["namespace"], servers
+            rule, namespace, DNS["namespace"], all_servers
         )
 
 
