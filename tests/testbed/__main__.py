@@ -7,45 +7,82 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import typing as t
 
 from tests.testbed import binaries
-from tests.testbed.control_plane import ControlPlane, StartError
+from tests.testbed.control_plane import ControlPlane, StartError, instances
 from tests.testbed.versions import KUBERNETES
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m tests.testbed", description=__doc__)
-    parser.add_argument("action", choices=["up", "down", "status", "build", "kubectl"])
-    parser.add_argument("--mode", choices=["control-plane"], default="control-plane")
-    parser.add_argument("--kubernetes", choices=KUBERNETES, default=KUBERNETES[0], help="version of the API server")
-    parser.add_argument("--name", default="default", help="name of the instance; several can run side by side")
-    known, rest = parser.parse_known_args()
-    if rest and known.action != "kubectl":
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    instance = ControlPlane(known.name, known.kubernetes)
+    chosen = parser().parse_args()
     try:
-        return act(known.action, instance, rest)
-    except (binaries.BuildError, StartError, RuntimeError) as error:
+        chosen.act(chosen)
+    except (binaries.BuildError, StartError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-
-
-def act(action: str, instance: ControlPlane, rest: list[str]) -> int:
-    if action == "build":
-        print(binaries.kube(instance.kubernetes), binaries.etcd(), sep="\n")
-    elif action == "up":
-        instance.up()
-        print(instance.kubeconfig)
-    elif action == "down":
-        instance.down()
-    elif action == "status":
-        state = f"up, Kubernetes {instance.kubernetes}" if instance.is_up() else "down"
-        print(f"{instance.name}: {state}")
-        return 0 if instance.is_up() else 1
-    else:
-        print(instance.kubectl(*rest), end="")
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    mode = argparse.ArgumentParser(add_help=False)
+    mode.add_argument(
+        "--mode", choices=["control-plane"], default="control-plane", help="default: %(default)s"
+    )
+    version = argparse.ArgumentParser(add_help=False)
+    version.add_argument(
+        "--kubernetes", choices=KUBERNETES, default=KUBERNETES[0], help="default: %(default)s"
+    )
+    name = argparse.ArgumentParser(add_help=False)
+    name.add_argument("--name", default="default", help="several can run side by side; default: %(default)s")
+
+    whole = argparse.ArgumentParser(prog="python3 -m tests.testbed", description=__doc__)
+    actions = whole.add_subparsers(required=True, metavar="action")
+
+    def action(act: t.Callable[[argparse.Namespace], None], *parents: argparse.ArgumentParser) -> t.Any:
+        found = actions.add_parser(act.__name__, help=act.__doc__, description=act.__doc__, parents=parents)
+        found.set_defaults(act=act)
+        return found
+
+    action(up, mode, version, name)
+    action(down, mode, name)
+    action(status)
+    action(build, mode, version)
+    action(kubectl, mode, name).add_argument("arguments", nargs=argparse.REMAINDER)
+    return whole
+
+
+def up(chosen: argparse.Namespace) -> None:
+    """start a cluster unless it runs; prints where its kubeconfig is"""
+    print(ControlPlane(chosen.name, chosen.kubernetes).up().kubeconfig)
+
+
+def down(chosen: argparse.Namespace) -> None:
+    """stop a cluster and remove all of it"""
+    ControlPlane(chosen.name).down()
+
+
+def status(_chosen: argparse.Namespace) -> None:
+    """the clusters that there are"""
+    for instance in instances():
+        state = f"up, Kubernetes {instance.version()}" if instance.is_up() else "dead"
+        print(f"{instance.name}: {state}, {instance.kubeconfig}")
+
+
+def build(chosen: argparse.Namespace) -> None:
+    """compile what a cluster needs unless it is there; prints where it is"""
+    print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
+
+
+def kubectl(chosen: argparse.Namespace) -> t.NoReturn:
+    """kubectl for a cluster"""
+    instance = ControlPlane(chosen.name)
+    if not instance.is_up():
+        raise StartError(f"{instance.name} is not up: python3 -m tests.testbed up --name {instance.name}")
+    command = [str(instance.directory / "kube"), "kubectl", "--kubeconfig", str(instance.kubeconfig)]
+    os.execv(command[0], [*command, *chosen.arguments])
 
 
 if __name__ == "__main__":

