@@ -97,30 +97,42 @@ def _default_service_account(
     declaration.add(account, where, stage)
 
 
-def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
-    """The item that declares a live Namespace (and its default service account) as it is."""
-    found = {(item["kind"], item["metadata"]["name"]): item for item in objects}
+def describe(objects: t.Sequence[Manifest], stages: t.Collection[str] = STAGES) -> t.Dict[str, t.Any]:
+    """The item that declares a live Namespace (and its default service account) as it is.
+
+    :param stages: those that the item may have; Pod Security labels of another one stay labels.
+    """
     namespace = next(item for item in objects if item["kind"] == "Namespace")
     item: t.Dict[str, t.Any] = {"name": namespace["metadata"]["name"]}
     labels = values.told(namespace["metadata"].get("labels"))
-    item.update(_take_level(labels))
+    item.update(_take_level(labels, stages))
     if labels:
         item["labels"] = labels
     annotations = values.told(namespace["metadata"].get("annotations"))
     if annotations:
         item["annotations"] = annotations
-    account = found.get(("ServiceAccount", "default"), {})
-    item["default_service_account_token"] = account.get("automountServiceAccountToken") is not False
+    item["default_service_account_token"] = not withholds_token(objects)
     return item
 
 
-def _take_level(labels: t.Dict[str, str]) -> t.Dict[str, str]:
+def withholds_token(objects: t.Iterable[Manifest]) -> bool:
+    """Whether the default service account's token is kept from pods."""
+    return any(
+        item["kind"] == "ServiceAccount"
+        and item["metadata"]["name"] == "default"
+        and item.get("automountServiceAccountToken") is False
+        for item in objects
+    )
+
+
+def _take_level(labels: t.Dict[str, str], stages: t.Collection[str]) -> t.Dict[str, str]:
     """Read level, version and stage from Pod Security labels that a stage wrote, and take these labels away.
 
     Labels in any other combination stay labels.
     """
     present = {key: value for key, value in labels.items() if key.startswith(_POD_SECURITY)}
-    for stage, modes in _MODES.items():
+    for stage in stages:
+        modes = _MODES[stage]
         keys = {_POD_SECURITY + mode for mode in modes} | {f"{_POD_SECURITY}{mode}-version" for mode in modes}
         levels = {present.get(_POD_SECURITY + mode) for mode in modes}
         versions = {present.get(f"{_POD_SECURITY}{mode}-version") for mode in modes}

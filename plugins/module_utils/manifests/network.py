@@ -120,7 +120,7 @@ def declare(item: _Item, where: str, context: Context) -> Declaration:
         declaration.add(_policy(name, namespace, draft.spec), f"{where}.{draft.place}", stage)
     if drafts and stage == "warn":
         declaration.add(allow_all, where, stage)
-    else:
+    elif WARN_ALLOW_ALL not in drafts:
         declaration.withdraw(ref_of(allow_all), where)
     return declaration
 
@@ -499,15 +499,19 @@ _SHAPE = {
 # -- the inverse
 
 
-def describe(policies: t.Sequence[Manifest]) -> _Fields:
-    """The item that declares exactly these policies of one namespace; what flows cannot say is ``raw``."""
+def allows_all(policies: t.Iterable[Manifest]) -> bool:
+    """Whether the policy of stage ``warn`` is among them."""
+    return any((policy["metadata"]["name"], policy["spec"]) == (WARN_ALLOW_ALL, _allow_all()) for policy in policies)
+
+
+def describe(policies: t.Sequence[Manifest], stage: str = "enforce") -> _Fields:
+    """The item that declares exactly these policies of one namespace at a stage; what flows cannot say is ``raw``."""
     item: _Fields = {"default_deny": False, "dns": False}
     if policies:
         item["namespace"] = policies[0]["metadata"]["namespace"]
     for policy in policies:
         name, spec = policy["metadata"]["name"], policy["spec"]
-        if (name, spec) == (WARN_ALLOW_ALL, _allow_all()):
-            item["stage"] = "warn"
+        if stage == "warn" and allows_all([policy]):
             continue
         for option, value in _options(name, spec).items():
             item[option] = [*item.get(option, ()), *value] if isinstance(value, list) else value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import namespace, network, quota, rbac
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context, Declaration, Manifest
 
@@ -92,8 +93,21 @@ def declare(item: _Item, where: str, context: Context) -> Declaration:
 def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
     """The tenant that declares exactly these objects of one namespace."""
     policies = [manifest for manifest in objects if manifest["kind"] == "NetworkPolicy"]
-    tenant = {**namespace.describe(objects), **quota.describe(objects), **rbac.describe(objects)}
-    tenant.pop("namespace", None)
+    stages = _stages(objects, policies)
+    tenant = namespace.describe(objects, stages)
+    tenant.setdefault("stage", stages[-1])
+    tenant.update({**quota.describe(objects), **rbac.describe(objects)})
     if policies:
-        tenant["network"] = {k: v for k, v in network.describe(policies).items() if k not in ("namespace", "stage")}
+        described = network.describe(policies, tenant["stage"])
+        tenant["network"] = {option: value for option, value in described.items() if option != "namespace"}
     return tenant
+
+
+def _stages(objects: t.Sequence[Manifest], policies: t.Sequence[Manifest]) -> t.Tuple[str, ...]:
+    """The stages that such objects can be declared under, the usual one last."""
+    enforced = namespace.withholds_token(objects) or any(
+        manifest["kind"] in ("ResourceQuota", "LimitRange") for manifest in objects
+    )
+    if not enforced and network.allows_all(policies):
+        return ("warn",)
+    return ("enforce",) if enforced or policies else STAGES
