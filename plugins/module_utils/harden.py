@@ -41,6 +41,7 @@ Declare = t.Callable[[t.Mapping[str, t.Any], str, Context], Declaration]
 #: Kinds that take something away; rights are judged by their risk instead.
 _RESTRICTING = ("Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy")
 _MESSAGES = 12
+_ECHOED = ("state", "stage", "owner", "prune", "allow_system", "force_conflicts", "workers", "wait_timeout")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def run(topic: Topic) -> None:
         module.fail_json(msg=str(error))
     for text in sorted({text for item in result.get("objects", ()) for text in item.get("warnings", ())}):
         module.warn(text)
+    # the declaration is not sent back: it is long, and who wrote it has it
+    result["invocation"] = {"module_args": {k: module.params[k] for k in _ECHOED}}
     if problems:
         module.fail_json(msg=_summary(problems), problems=[problem.as_dict() for problem in problems], **result)
     module.exit_json(**result)

@@ -10,7 +10,6 @@ Sources: resource.Quantity's canonical form (k8s.io/apimachinery, pkg/api/resour
 
 from __future__ import annotations
 
-import copy
 import decimal
 import json
 import typing as t
@@ -89,19 +88,18 @@ def view(manifest: Manifest) -> Manifest:
     order in which they were written.
     """
     kind = KINDS[manifest["kind"]]
-    shown = copy.deepcopy({key: item for key, item in manifest.items() if key not in ("metadata", "status")})
+    shown: Manifest = {key: item for key, item in manifest.items() if key not in ("metadata", "status")}
     metadata = {key: item for key, item in manifest["metadata"].items() if key not in _SERVER_METADATA}
+    if kind.name == "Namespace":
+        shown.pop("spec", None)
+        labels = metadata.get("labels") or {}
+        metadata["labels"] = {key: value for key, value in labels.items() if key != "kubernetes.io/metadata.name"}
     for part in ("labels", "annotations"):
         if not metadata.get(part):
             metadata.pop(part, None)
-    if kind.name == "Namespace":
-        shown.pop("spec", None)
-        labels = {k: v for k, v in metadata.pop("labels", {}).items() if k != "kubernetes.io/metadata.name"}
-        if labels:
-            metadata["labels"] = labels
-    shown["metadata"] = copy.deepcopy(metadata)
-    kind.fill(shown)
-    normal: Manifest = _normal(kind, shown, "")
+    shown["metadata"] = metadata
+    normal: Manifest = _normal(kind, shown, "")  # a structure of its own, safe to fill
+    kind.fill(normal)
     return normal
 
 
