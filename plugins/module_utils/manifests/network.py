@@ -377,7 +377,7 @@ def _ip_block(peer: _Item, egress: bool) -> _Fields:
                 f"except {inner} is not a part of {network}", "Except a smaller network within cidr"
             )
     for address in METADATA if egress else ():
-        if inside(network, address):
+        if network == address:
             raise ItemError(
                 f"{network} is where instances get their metadata, and with it the node's credentials",
                 "Leave it out, and give the pods a role of their own",
