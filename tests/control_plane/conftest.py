@@ -13,15 +13,21 @@ import uuid
 import pytest
 
 from tests.support.modules import Result, run_module
-from tests.testbed.control_plane import ControlPlane
+from tests.testbed.control_plane import ControlPlane, remove_orphans
 from tests.testbed.versions import KUBERNETES
+
+_INSTANCES = "test-"
 
 
 @pytest.fixture(scope="session")
 def cluster() -> t.Iterator[ControlPlane]:
-    """The API server, in the version that HARDENED_K8S_TEST_KUBERNETES names."""
+    """The API server, in the version that HARDENED_K8S_TEST_KUBERNETES names; compiled where it is missing.
+
+    Each worker of pytest-xdist has one of its own, so that nobody else's requests are counted.
+    """
+    remove_orphans(_INSTANCES)  # of runs that were killed
     version = os.environ.get("HARDENED_K8S_TEST_KUBERNETES") or KUBERNETES[0]
-    instance = ControlPlane(f"test-{os.getpid()}", version)
+    instance = ControlPlane(f"{_INSTANCES}{os.getpid()}", version)
     try:
         yield instance.up()
     finally:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Modules as Ansible runs them, without the playbook around them: in this process, or in one that can be killed."""
+"""Modules as Ansible runs them, in this process or in one that can be killed; and whole playbooks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ import os
 import subprocess
 import sys
 import typing as t
-from pathlib import Path
 from unittest import mock
 
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
-ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = "ansible_collections.hardened.k8s.plugins.modules"
 
-Result = t.Dict[str, t.Any]
+Result = dict[str, t.Any]
 
 
 def _arguments(params: t.Mapping[str, t.Any], check: bool, diff: bool) -> bytes:
@@ -45,6 +44,9 @@ def run_module(
         mock.patch.object(basic, "_ANSIBLE_ARGS", _arguments(params, check, diff)),
         # ansible-core 2.19 asks for a serialization profile too
         mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True),
+        # kept for the life of a process, which is one module's otherwise
+        mock.patch.object(warnings, "_global_warnings", type(warnings._global_warnings)()),
+        mock.patch.object(warnings, "_global_deprecations", type(warnings._global_deprecations)()),
         mock.patch.dict(os.environ, environ or {}),
         contextlib.redirect_stdout(output),
         contextlib.suppress(SystemExit),
@@ -62,7 +64,10 @@ def spawn_module(name: str, params: t.Mapping[str, t.Any]) -> subprocess.Popen[b
         f"from {_PACKAGE}.{name} import main; main()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     assert process.stdin
     process.stdin.write(_arguments(params, False, False))
@@ -84,5 +89,7 @@ def _recap(output: str) -> dict[str, dict[str, int]]:
     for line in output.partition("PLAY RECAP")[2].splitlines()[1:]:
         host, colon, counts = line.partition(" : ")
         if colon:
-            hosts[host.strip()] = {key: int(value) for key, value in (part.split("=") for part in counts.split())}
+            hosts[host.strip()] = {
+                key: int(value) for key, value in (part.split("=") for part in counts.split())
+            }
     return hosts

@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import http.client
+import itertools
+import json
 import random
 import socket
 import ssl
+import struct
 import threading
 import time
 import typing as t
@@ -19,47 +22,50 @@ from urllib.parse import urlsplit
 
 from tests.testbed.control_plane import ControlPlane
 
-#: Name of a fault -> status and headers that are answered instead of asking the server.
-_ANSWERS: dict[str, tuple[int, dict[str, str]]] = {
-    "busy": (429, {"Retry-After": "1"}),
-    "error": (500, {}),
-    "unavailable": (503, {}),
+#: Name of a fault -> what is answered instead of asking the server: status, reason and headers.
+_ANSWERS: dict[str, tuple[int, str, dict[str, str]]] = {
+    "busy": (429, "TooManyRequests", {"Retry-After": "1"}),
+    "error": (500, "InternalError", {}),
+    "unavailable": (503, "ServiceUnavailable", {}),
 }
-#: The connection is cut before the server is asked; after it has done what it was asked; it is asked late.
-_CUT, _LOST, _SLOW = "cut", "lost", "slow"
-FAULTS = (*_ANSWERS, _CUT, _LOST, _SLOW)
+#: The connection is cut before the server is asked; after it has done what it was asked; in the middle of its
+#: answer; it is asked late.
+_CUT, _LOST, _TRUNCATED, _SLOW = "cut", "lost", "truncated", "slow"
+FAULTS = (*_ANSWERS, _CUT, _LOST, _TRUNCATED, _SLOW)
+_DELAY = 0.5  # seconds
 
+#: (method, path) -> name of a fault, or nothing. Asked by one thread at a time.
 Chooser = t.Callable[[str, str], str]
+_Headers = list[tuple[str, str]]
 
 
 def fraction(share: float, seed: int, faults: t.Sequence[str] = FAULTS) -> Chooser:
-    """One of these faults on a share of the requests, the same for the same seed."""
-    source = random.Random(seed)
-    lock = threading.Lock()
-
-    def choose(_method: str, _path: str) -> str:
-        with lock:
-            return source.choice(faults) if source.random() < share else ""
-
-    return choose
+    """These faults in turn, on a share of the requests; the same ones for the same seed."""
+    source, turns = random.Random(seed), itertools.cycle(faults)
+    return lambda _method, _path: next(turns) if source.random() < share else ""
 
 
 class FaultProxy:
     """Listens on loopback, in plain HTTP, and forwards to a control plane over TLS.
 
-    :param choose: (method, path) -> name of a fault, or nothing.
+    Answers are passed on whole, so it is not for watches.
+
+    :ivar counts: how many requests met which fault, or were ``forwarded``.
     """
 
     def __init__(self, cluster: ControlPlane, choose: Chooser = lambda _method, _path: "") -> None:
         self.cluster = cluster
-        self.choose = choose
         self.counts: Counter[str] = Counter()
+        self._choose = choose
+        self._choosing = threading.Lock()
         self._context = ssl.create_default_context(cafile=str(cluster.authority))
         self._netloc = urlsplit(cluster.server).netloc
         self._local = threading.local()
-        handler = type("Handler", (_Handler,), {"proxy": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        # http.server looks for methods of these names
+        methods = {
+            f"do_{verb}": _Handler.handle_request for verb in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        }
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self, **methods}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> FaultProxy:
@@ -77,23 +83,29 @@ class FaultProxy:
         config["clusters"][0]["cluster"] = {"server": f"http://127.0.0.1:{self._server.server_address[1]}"}
         return config
 
+    def next_fault(self, method: str, path: str) -> str:
+        """What happens to this request."""
+        with self._choosing:
+            fault = self._choose(method, path)
+            self.counts[fault or "forwarded"] += 1
+        return fault
+
     def forward(
         self, method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Ask the server, over this thread's kept-alive connection."""
-        for fresh in (False, True):
-            connection = getattr(self._local, "connection", None)
-            if connection is None or fresh:
-                connection = http.client.HTTPSConnection(self._netloc, context=self._context, timeout=60)
-                self._local.connection = connection
-            try:
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.getheaders(), answer.read()
-            except (http.client.HTTPException, OSError):
-                if fresh:
-                    raise
-        raise AssertionError("the second try returns or raises")
+    ) -> tuple[int, _Headers, bytes]:
+        """Ask the server, over the kept-alive connection of this thread, which serves one client's."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPSConnection(self._netloc, context=self._context, timeout=60)
+            self._local.connection = connection
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.getheaders(), answer.read()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -101,45 +113,50 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     proxy: FaultProxy
 
-    def log_message(self, format: str, *args: t.Any) -> None:
-        """Nothing: tests read the counts."""
-
-    def _handle(self) -> None:
+    def handle_request(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.proxy.choose(self.command, self.path)
-        self.proxy.counts[fault or "forwarded"] += 1
+        fault = self.proxy.next_fault(self.command, self.path)
+        if fault in _ANSWERS:
+            status, reason, extra = _ANSWERS[fault]
+            said = {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "status": "Failure",
+                "code": status,
+                "reason": reason,
+            }
+            content = json.dumps({**said, "message": "injected"}).encode()
+            self._answer(status, [("Content-Type", "application/json"), *extra.items()], content)
+            return
         if fault == _CUT:
             self._cut()
             return
-        if fault in _ANSWERS:
-            status, extra = _ANSWERS[fault]
-            self._answer(status, list(extra.items()), b'{"kind":"Status","message":"injected","reason":"Injected"}')
-            return
         if fault == _SLOW:
-            time.sleep(0.5)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        status, answered, content = self.proxy.forward(self.command, self.path, headers, body)
+            time.sleep(_DELAY)
+        headers = _kept(self.headers.items(), "host")
+        status, answered, content = self.proxy.forward(self.command, self.path, dict(headers), body)
         if fault == _LOST:
             self._cut()
-            return
-        kept = [(k, v) for k, v in answered if k.lower() not in ("transfer-encoding", "content-length", "connection")]
-        self._answer(status, kept, content)
+        else:
+            self._answer(status, _kept(answered, "content-length"), content, whole=fault != _TRUNCATED)
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+    def _answer(self, status: int, headers: _Headers, content: bytes, whole: bool = True) -> None:
         self.send_response_only(status)
         for name, value in headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content if whole else content[: len(content) // 2])
+        self.close_connection = self.close_connection or not whole
 
     def _cut(self) -> None:
-        """Break the connection, so that the client sees a reset rather than an answer."""
+        """Break the connection, so that the client sees a reset rather than an end."""
         self.close_connection = True
-        linger = b"\1\0\0\0\0\0\0\0"
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
 
-for _verb in ("GET", "POST", "PATCH", "PUT", "DELETE"):  # the names that http.server looks for
-    setattr(_Handler, f"do_{_verb}", _Handler._handle)
+def _kept(headers: t.Iterable[tuple[str, str]], *dropped: str) -> _Headers:
+    """The headers that are not about one connection."""
+    dropped = (*dropped, "connection", "keep-alive", "transfer-encoding")
+    return [(name, value) for name, value in headers if name.lower() not in dropped]

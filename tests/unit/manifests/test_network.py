@@ -501,8 +501,9 @@ _ITEMS = st.fixed_dictionaries(
 
 @given(_ITEMS)
 def test_what_is_described_declares_the_same(item: dict[str, t.Any]) -> None:
-    first = declare(**item)
-    again = declare(**network.describe(first.objects))
+    stage = item.pop("stage", "enforce")
+    first = declare(stage, **item)
+    again = declare(stage, **network.describe(first.objects, stage))
     assert again.problems == []
     assert sorted(again.objects, key=_by_name) == sorted(first.objects, key=_by_name)
 
@@ -521,6 +522,17 @@ def test_a_description_is_as_short_as_what_was_written() -> None:
     }
     item = {"namespace": "shop", "default_deny": True, "dns": {"cidrs": ["169.254.20.10/32"]}, **flows}
     assert network.describe(declare(**item).objects) == item
+
+
+def test_what_stage_warn_left_behind_is_raw_at_stage_enforce_and_refused() -> None:
+    left = declare("warn").objects
+    assert network.allows_all(left)
+    declaration = declare("enforce", **network.describe(left))
+    assert sorted(declaration.objects, key=_by_name) == sorted(left, key=_by_name)
+    assert declaration.withdrawn == []
+    (finding,) = declaration.findings
+    assert (finding.rule, finding.ref.name) == ("network/metadata-reachable", "stage-warn-allow-all")
+    assert finding.refuse
 
 
 def test_what_flows_cannot_say_is_raw() -> None:

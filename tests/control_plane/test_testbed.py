@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The test bed comes up, knows who asked for what, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from tests.testbed.control_plane import API, COMPONENTS, ControlPlane, StartError
+from tests.testbed.processes import Processes
+from tests.testbed.versions import KUBERNETES
+
+
+@pytest.fixture
+def instance(cluster: ControlPlane, prefix: str) -> t.Iterator[ControlPlane]:
+    """Another one, which is not up yet."""
+    another = ControlPlane(prefix, cluster.kubernetes)
+    yield another
+    another.down()
+
+
+def processes_in(directory: Path) -> list[int]:
+    """Those that work in a folder, whoever keeps a record of them."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            place = link.readlink()
+        except OSError:  # it has ended, or is another user's
+            continue
+        if place == directory:
+            found.append(int(link.parent.name))
+    return found
+
+
+def test_it_comes_up_once_recovers_from_a_crash_and_leaves_nothing(instance: ControlPlane) -> None:
+    before = set(instance.directory.parent.iterdir())
+    instance.up()
+    running = Processes(instance.directory / "processes.json").running()
+    assert running.keys() == set(COMPONENTS)
+    server = instance.server
+    assert instance.up().server == server, "the second call found it up"
+
+    os.kill(running[API], signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while instance.is_up():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    instance.up()
+    assert instance.get("/readyz") == "ok"
+    survivors = set(processes_in(instance.directory)) & set(running.values())
+    assert not survivors
+
+    instance.down()
+    assert processes_in(instance.directory) == []
+    assert set(instance.directory.parent.iterdir()) == before
+
+
+def test_an_instance_is_not_replaced_by_one_of_another_version(cluster: ControlPlane) -> None:
+    other = next(version for version in KUBERNETES if version != cluster.kubernetes)
+    with pytest.raises(StartError, match=f"is up with Kubernetes {cluster.kubernetes}: take it down first"):
+        ControlPlane(cluster.name, other).up()
+    assert cluster.is_up()
+
+
+def test_a_component_that_does_not_start_is_named_with_what_it_said(
+    instance: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.testbed.control_plane._API_FLAGS", "--no-such-flag")
+    with pytest.raises(
+        StartError, match=r"(?s)^kube-apiserver of .* has ended; .* unknown flag: --no-such-flag"
+    ):
+        instance.up()
+    assert processes_in(instance.directory) == []
+
+
+def test_every_request_is_in_the_log_as_soon_as_it_is_answered(cluster: ControlPlane, prefix: str) -> None:
+    for number in range(100):
+        mark, path = cluster.audit_mark(), f"/api/v1/namespaces?labelSelector={prefix}-{number}"
+        cluster.get(path)
+        (event,) = [event for event in cluster.audit(mark) if event["requestURI"] == path]
+        assert (event["verb"], event["userAgent"], event["user"]["username"]) == ("list", "testbed", "admin")
+
+
+def test_users_are_who_their_certificates_and_tokens_say(cluster: ControlPlane, prefix: str) -> None:
+    def name_and_groups(*options: str) -> list[str]:
+        wanted = "jsonpath={.status.userInfo.username} {.status.userInfo.groups[*]}"
+        return cluster.kubectl("auth", "whoami", "-o", wanted, *options).split()
+
+    certificate, key = cluster.client_certificate("dana", ["devs"])
+    dana = name_and_groups("--client-certificate", str(certificate), "--client-key", str(key))
+    assert dana == ["dana", "devs", "system:authenticated"]
+    cluster.kubectl("create", "namespace", prefix)
+    cluster.kubectl("create", "serviceaccount", "web", "--namespace", prefix)
+    web = name_and_groups("--token", cluster.service_account_token(prefix, "web"))
+    assert web[0] == f"system:serviceaccount:{prefix}:web"

@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The test bed's own rules: what it compiles, whose processes it ends, which faults it injects."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from tests.support.proxy import FAULTS, fraction
+from tests.testbed.__main__ import parser
+from tests.testbed.binaries import SOURCES, digest, go_version, progress
+from tests.testbed.control_plane import ControlPlane, instances, remove_orphans
+from tests.testbed.processes import Processes, started
+from tests.testbed.versions import ETCD, GO, KUBERNETES, minor
+
+
+@pytest.fixture
+def sleeper() -> t.Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where instances are kept, for this test alone."""
+    monkeypatch.setenv("HARDENED_K8S_CACHE", str(tmp_path))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_every_module_of_kubernetes_is_of_its_version(version: str) -> None:
+    text = (SOURCES / f"kube-{version}" / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{version}\n" in text
+    replaced = dict(re.findall(r"^\t(\S+) => \1 (\S+)$", text, re.MULTILINE))
+    assert replaced.keys() >= {"k8s.io/api", "k8s.io/apiserver", "k8s.io/kubectl"}
+    assert set(replaced.values()) == {f"v0.{minor(version)}.{version.split('.')[2]}"}
+
+
+@pytest.mark.parametrize("module", [f"etcd-{ETCD}", *(f"kube-{version}" for version in KUBERNETES)])
+def test_the_oldest_go_is_enough(module: str) -> None:
+    found = re.search(r"^go ([\d.]+)$", (SOURCES / module / "go.mod").read_text(), re.MULTILINE)
+    assert found
+    assert tuple(map(int, found.group(1).split("."))) <= (*GO, 0)
+
+
+def test_a_binary_is_known_by_its_sources_and_flags(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.go", tmp_path / "other.go"
+    for path in (one, other):
+        path.write_text("package main")
+    known = digest([one], "-s")
+    assert known == digest([one], "-s")
+    one.write_text("package main // changed")
+    assert len({known, digest([one], "-s"), digest([other], "-s"), digest([other], "-w")}) == 4
+
+
+def test_progress_names_what_go_is_at() -> None:
+    assert progress("") == "starting"
+    assert progress("go: downloading k8s.io/api v0.37.2\n") == "1 modules downloaded"
+    log = "go: downloading k8s.io/api v0.37.2\nk8s.io/api/core/v1\nk8s.io/api/apps/v1\n"
+    assert progress(log) == "2 packages, now k8s.io/api/apps/v1"
+
+
+def test_the_version_of_a_go_that_does_not_run_is_none(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    for script, version in (("echo go version go1.26.8 linux/amd64", (1, 26, 8)), ("exit 1", ())):
+        go.write_text(f"#!/bin/sh\n{script}\n")
+        go.chmod(0o755)
+        assert go_version(str(go)) == version
+
+
+def test_processes_are_ended_and_forgotten(tmp_path: Path) -> None:
+    record = tmp_path / "processes.json"
+    processes = Processes(record)
+    for name in ("one", "two"):
+        processes.start(name, ["sleep", "60"], tmp_path / f"{name}.log", tmp_path)
+    running = processes.running()
+    assert running.keys() == {"one", "two"}
+    assert Processes(record).running() == running
+    processes.stop()
+    assert not any(map(started, running.values()))
+    assert processes.running() == {}
+    assert not record.exists()
+
+
+def test_a_process_that_only_has_the_id_of_an_old_one_is_left_alone(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    record = tmp_path / "processes.json"
+    record.write_text(json.dumps({"etcd": [sleeper.pid, "1"]}))
+    assert Processes(record).running() == {}
+    Processes(record).stop()
+    assert sleeper.poll() is None
+
+
+def test_a_process_that_has_ended_is_gone_though_its_parent_has_not_noticed(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    assert started(sleeper.pid)
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert started(sleeper.pid) == ""
+
+
+def test_only_what_a_dead_process_left_is_an_orphan(
+    run_directory: Path, sleeper: subprocess.Popen[bytes]
+) -> None:
+    alive, dead = sleeper.pid, 2**22 + 1  # above the kernel's highest id
+    for name in (f"test-{alive}", f"test-{dead}", f"other-{dead}", "test-me"):
+        (run_directory / name).mkdir(parents=True)
+        (run_directory / name / "processes.json").write_text("{}")
+    remove_orphans("test-")
+    assert {instance.name for instance in instances()} == {f"test-{alive}", f"other-{dead}", "test-me"}
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A", "-x", "x" * 62])
+def test_a_name_that_is_no_folders_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of an instance"):
+        ControlPlane(name)
+
+
+def test_what_follows_kubectl_is_kubectls() -> None:
+    chosen = parser().parse_args(["kubectl", "--name", "demo", "get", "pods", "--namespace", "x", "-h"])
+    assert chosen.name == "demo"
+    assert chosen.arguments == ["get", "pods", "--namespace", "x", "-h"]
+
+
+def test_faults_are_the_same_for_the_same_seed_and_all_kinds_come_in_turn() -> None:
+    def drawn(share: float, seed: int) -> list[str]:
+        choose = fraction(share, seed)
+        return [choose("GET", "/") for _ in range(200)]
+
+    assert drawn(0.2, 1) == drawn(0.2, 1) != drawn(0.2, 2)
+    assert set(drawn(0.2, 1)) == {*FAULTS, ""}
+    assert 20 < len([fault for fault in drawn(0.2, 1) if fault]) < 60
+    assert drawn(0, 1) == [""] * 200
+    assert drawn(1, 1)[: len(FAULTS)] == list(FAULTS)
