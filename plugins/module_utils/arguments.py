@@ -135,25 +135,36 @@ def secrets(options: t.Mapping[str, t.Any]) -> t.Set[str]:
     return {text for text in found if text}
 
 
-def declared(value: t.Any) -> t.Any:
-    """A value without the None that Ansible puts where nothing was declared, at any depth."""
-    if isinstance(value, dict):
-        return {key: declared(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [declared(item) for item in value if item is not None]
-    return value
+def declared(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
+    """An item without the options that are None, which is how Ansible says that nothing was declared.
+
+    Dictionaries of the user's own keys (labels, quantities) keep theirs: there, None is a mistake to be told.
+    """
+    result = {}
+    for option, item in value.items():
+        below = spec[option].get("options")
+        if item is None:
+            continue
+        if below and isinstance(item, list):
+            item = [declared(entry, below) for entry in item]
+        elif below:
+            item = declared(item, below)
+        result[option] = item
+    return result
 
 
 class ItemChecker:
     """Checks items against an argument spec, so that one bad item does not stop the others."""
 
     def __init__(self, spec: Spec) -> None:
+        self._spec = spec
         self._validator = ArgumentSpecValidator(spec)
 
     def check(self, item: t.Any) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
         """The item with types converted, and what is wrong with it."""
         result = self._validator.validate(item)
-        return declared(result.validated_parameters), [_readable(text) for text in result.error_messages]
+        errors = [_readable(text) for text in result.error_messages]
+        return ({} if errors else declared(result.validated_parameters, self._spec)), errors
 
 
 def _readable(text: str) -> str:

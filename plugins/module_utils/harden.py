@@ -17,7 +17,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection im
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.preflight import (
     RBAC_KINDS,
     Preflight,
-    declared_findings,
+    rendered_findings,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import Plan, is_protected, make_plan
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
@@ -208,7 +208,7 @@ class Call:
         """The manifests, without a cluster."""
         declaration = self.declare(Context(self.params["stage"]))
         self.guard(declaration, "")
-        findings = self.settled(declaration, [*declaration.findings, *declared_findings(declaration)], {})
+        findings = self.settled(declaration, [*declaration.findings, *rendered_findings(declaration)], {})
         refused = {finding.ref for finding in findings if finding.refused}
         problems = declaration.problems + [
             f.refusal(declaration.where.get(f.ref, str(f.ref))) for f in findings if f.refused

@@ -204,3 +204,11 @@ def test_no_permission_for_one_kind_names_the_verb(cluster: ControlPlane, run: R
     assert result["failed"]
     assert "patch" in result["msg"] and "resourcequotas" in result["msg"]
     assert {item["kind"]: item["action"] for item in result["objects"]} == {"ResourceQuota": "failed", "LimitRange": "create"}
+
+
+def test_a_label_without_a_value_does_not_open_a_policy_to_every_pod(run: Runner, prefix: str) -> None:
+    network = {"ingress": [{"to": {"app": None}, "from": [{"namespace": "ingress-nginx"}]}]}
+    result = run("tenant", tenants=[{"name": prefix, "network": network}])
+    assert result["failed"]
+    assert "ingress[0]" in result["msg"]
+    assert "NetworkPolicy" not in {item["kind"] for item in result["objects"]}

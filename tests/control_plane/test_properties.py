@@ -45,7 +45,8 @@ def test_any_declaration_is_applied_once_and_told_truly(
         assert [{**o, "predicted": 0} for o in predicted["objects"]] == [{**o, "predicted": 0} for o in done["objects"]]
         assert predicted["diff"] == done["diff"]
         counted = requests()
-        again = run("tenant", tenants=tenants, owner=prefix)
+        again = run("tenant", diff=True, tenants=tenants, owner=prefix)
+        assert again.get("diff", []) == []
         assert not again["changed"]
         assert counted.writes() == []
     found = run("tenant_info", names=[item["name"] for item in tenants])

@@ -40,16 +40,23 @@ def declared_findings(declaration: Declaration, plan: t.Optional[Plan] = None) -
         found = objects.get(ref) or (store.get(ref) if store else None)
         return (found.get("rules") or []) if found else None
 
-    namespaces = [*(store.whole["Namespace"] if store else []), *declaration.objects]
-    privileged = {
-        item["metadata"]["name"]
-        for item in namespaces
-        if item["kind"] == "Namespace" and (item["metadata"].get("labels") or {}).get(pod_security.ENFORCE) == "privileged"
+    # a namespace is judged by what is declared of it, else by what it is
+    namespaces = {
+        item["metadata"]["name"]: item
+        for item in [*(store.whole["Namespace"] if store else []), *declaration.objects]
+        if item["kind"] == "Namespace"
     }
+    privileged = {name for name, item in namespaces.items() if _level(item) == "privileged"}
     declared_rights = [manifest for manifest in declaration.objects if manifest["kind"] in RBAC_KINDS]
     spaces = {manifest["metadata"].get("namespace") or "" for manifest in declared_rights}
     privileged |= {space for space in spaces if is_protected(space)}
     return list(rbac.risks(declared_rights, resolve, privileged))
+
+
+def rendered_findings(declaration: Declaration) -> t.List[Finding]:
+    """What can be said of a declaration without any cluster."""
+    policies = [manifest for manifest in declaration.objects if manifest["kind"] == "NetworkPolicy"]
+    return [*declared_findings(declaration), *network.check(policies, None, None, [])]
 
 
 class Preflight:
@@ -131,6 +138,7 @@ class Preflight:
         own = {ref_of(item) for item in declared} | set(self.declaration.withdrawn)
         stored = [item for item in self.plan.store.whole["NetworkPolicy"] if ref_of(item) not in own]
         known = [*self.plan.store.whole["Namespace"], *self.declaration.objects]
+        complete = "Namespace" not in self.plan.store.partial
         namespaces = {
             item["metadata"]["name"]: {
                 **(item["metadata"].get("labels") or {}),
@@ -141,7 +149,7 @@ class Preflight:
         }
         writing = self._existing("NetworkPolicy")
         pods = [pod for space in {step.ref.namespace for step in writing} for pod in self.pods(space)]
-        return list(network.check(declared, namespaces or None, pods if writing else None, stored))
+        return list(network.check(declared, namespaces if complete else None, pods if writing else None, stored))
 
     def pruned_namespaces(self) -> t.List[Finding]:
         """A namespace that leaves the declaration takes its pods with it: never by omission alone."""

@@ -105,6 +105,8 @@ class Store:
     def __init__(self) -> None:
         self.objects: t.Dict[Ref, Manifest] = {}
         self.whole: t.Dict[str, t.List[Manifest]] = {kind: [] for kind in KEPT_WHOLE}
+        #: kinds of which not all could be listed
+        self.partial: t.Set[str] = set()
 
     def get(self, ref: Ref) -> t.Optional[Manifest]:
         return self.objects.get(ref)
@@ -115,6 +117,7 @@ class Reader:
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self.partial: t.Set[str] = set()
 
     def _in_each(self, kind: Kind, namespaces: t.Iterable[str]) -> t.Iterator[Manifest]:
         for namespace in sorted(namespaces):
@@ -135,7 +138,9 @@ class Reader:
         :param everywhere: objects outside these namespaces matter too (prune), so only the whole cluster will do.
         :raises HardenedError: no permission.
         """
-        narrow = kind.namespaced and len(namespaces) <= FEW_NAMESPACES and not everywhere
+        few = kind.namespaced and len(namespaces) <= FEW_NAMESPACES
+        # the other end of a flow is judged, too
+        narrow = few and not everywhere and kind.name != "NetworkPolicy"
         try:
             if narrow:
                 yield from self._in_each(kind, namespaces)
@@ -144,6 +149,7 @@ class Reader:
         except ApiError as error:
             if error.status != 403 or narrow or everywhere:
                 raise HardenedError(f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")) from error
+            self.partial.add(kind.name)
             yield from self._one_by_one(kind, namespaces)
 
     def _one_by_one(self, kind: Kind, namespaces: t.Collection[str]) -> t.Iterator[Manifest]:
@@ -196,6 +202,7 @@ def read(api: Api, kinds: t.Iterable[str], wanted: t.Collection[Ref], part_of: s
                 store.objects[ref_of(item)] = item
             if name in store.whole:
                 store.whole[name] = items
+    store.partial = reader.partial
     return store
 
 
@@ -500,11 +507,14 @@ def make_plan(
     wanted = {*declared, *declaration.withdrawn}
     listed = {ref.kind for ref in wanted} | (set(kinds) if prune else set())
     if "RoleBinding" in listed or "ClusterRoleBinding" in listed:
-        listed.add("ClusterRole")  # what a binding hands out is judged by the role's rules
+        listed |= {"ClusterRole", "Role"}  # what a binding hands out is judged by the role's rules
+    if "NetworkPolicy" in listed and state != "absent":
+        listed.add("Namespace")  # peers are judged by the labels of their namespaces
     store = read(api, listed, wanted, applyset_id(owner), prune)
     planner = Planner(store, owner, force)
     if state == "absent":
-        steps = [planner.gone(ref, declaration.where[ref]) or _nothing(ref, declaration, store) for ref in wanted]
+        steps = [planner.gone(ref, declaration.where[ref]) or _nothing(ref, declaration, store) for ref in declared]
+        steps += [s for s in (planner.gone(ref, declaration.where[ref]) for ref in declaration.withdrawn) if s]
     else:
         steps = [planner.present(manifest, declaration.where[ref_of(manifest)]) for manifest in declaration.objects]
         steps += [s for s in (planner.gone(ref, declaration.where[ref]) for ref in declaration.withdrawn) if s]

@@ -111,6 +111,8 @@ def label_key(value: t.Any) -> str:
 def label_value(value: t.Any) -> str:
     if isinstance(value, bool):
         raise ItemError(f"label value {value} is a boolean", f'Put it in quotes: "{str(value).lower()}"')
+    if value is None:
+        raise ItemError("a label has no value", 'Give it one, or "" for an empty one; a template may have given none')
     text = str(value)
     if text and not _QUALIFIED.fullmatch(text):
         raise ItemError(
@@ -128,7 +130,7 @@ def labels(mapping: t.Mapping[t.Any, t.Any]) -> t.Dict[str, str]:
 def annotations(mapping: t.Mapping[t.Any, t.Any]) -> t.Dict[str, str]:
     """A checked copy of an annotation map; values are any text."""
     for value in mapping.values():
-        if isinstance(value, (dict, list, bool)):
+        if value is None or isinstance(value, (dict, list, bool)):
             raise ItemError(f"annotation value {value!r} is not text", "Put it in quotes")
     return {label_key(key): str(value) for key, value in mapping.items()}
 
