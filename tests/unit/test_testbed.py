@@ -19,6 +19,7 @@ from tests.support.proxy import FAULTS, fraction
 from tests.testbed.__main__ import parser
 from tests.testbed.binaries import SOURCES, digest, go_version, progress
 from tests.testbed.control_plane import ControlPlane, instances, remove_orphans
+from tests.testbed.lock import go_mod
 from tests.testbed.processes import Processes, started
 from tests.testbed.versions import ETCD, GO, KUBERNETES, minor
 
@@ -51,6 +52,27 @@ def test_the_oldest_go_is_enough(module: str) -> None:
     found = re.search(r"^go ([\d.]+)$", (SOURCES / module / "go.mod").read_text(), re.MULTILINE)
     assert found
     assert tuple(map(int, found.group(1).split("."))) <= (*GO, 0)
+
+
+def test_the_libraries_of_kubernetes_are_replaced_by_what_is_published() -> None:
+    theirs = """\
+module k8s.io/kubernetes
+
+replace k8s.io/kubectl => ./staging/src/k8s.io/kubectl
+
+replace (
+\tk8s.io/api => ./staging/src/k8s.io/api
+\texample.com/fork => example.com/other v1.0.0
+)
+"""
+    assert go_mod("1.38.1", theirs).splitlines()[4:] == [
+        "require k8s.io/kubernetes v1.38.1",
+        "",
+        "replace (",
+        "\tk8s.io/kubectl => k8s.io/kubectl v0.38.1",
+        "\tk8s.io/api => k8s.io/api v0.38.1",
+        ")",
+    ]
 
 
 def test_a_binary_is_known_by_its_sources_and_flags(tmp_path: Path) -> None:
