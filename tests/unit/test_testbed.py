@@ -86,7 +86,7 @@ def test_a_binary_is_known_by_its_sources_and_flags(tmp_path: Path) -> None:
 
 
 def test_progress_names_what_go_is_at() -> None:
-    assert progress("") == "starting"
+    assert progress("") == "at work"
     assert progress("go: downloading k8s.io/api v0.37.2\n") == "1 modules downloaded"
     log = "go: downloading k8s.io/api v0.37.2\nk8s.io/api/core/v1\nk8s.io/api/apps/v1\n"
     assert progress(log) == "2 packages, now k8s.io/api/apps/v1"
