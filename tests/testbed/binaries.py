@@ -129,12 +129,15 @@ def _watch(process: subprocess.Popen[bytes], log: Path, title: str) -> float:
 
 
 def progress(log: str) -> str:
-    """How far ``go build -v`` is: it names the modules that it downloads, then each package it compiles."""
+    """How far ``go build -v`` is: it names the modules that it downloads, then each package that it compiles.
+
+    It says nothing while it looks into its cache, nor while it links, half a minute for Kubernetes.
+    """
     lines = log.splitlines()
     packages = [line for line in lines if not line.startswith("go: ")]
     if packages:
         return f"{len(packages)} packages, now {packages[-1]}"
-    return f"{len(lines)} modules downloaded" if lines else "starting"
+    return f"{len(lines)} modules downloaded" if lines else "at work"
 
 
 def _go() -> str:

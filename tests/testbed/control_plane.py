@@ -46,22 +46,25 @@ rules:
   - level: Metadata
 """
 
+#: Being its only member, etcd elects itself at once.
 _ETCD_FLAGS = """
---data-dir=etcd --unsafe-no-fsync --log-level=warn --listen-peer-urls=http://127.0.0.1:0
---listen-client-urls={etcd} --advertise-client-urls={etcd}
+--data-dir=etcd --unsafe-no-fsync --log-level=warn --heartbeat-interval=10 --election-timeout=100
+--listen-peer-urls=http://127.0.0.1:0 --listen-client-urls={etcd} --advertise-client-urls={etcd}
 """
 _API_FLAGS = """
---etcd-servers={etcd} --bind-address=127.0.0.1 --secure-port={port} --service-cluster-ip-range=10.0.0.0/16
---advertise-address=192.0.2.1
+--etcd-servers={etcd} --bind-address=127.0.0.1 --secure-port={port} --advertise-address=192.0.2.1
+--service-cluster-ip-range=10.0.0.0/16
 --tls-cert-file=serving.crt --tls-private-key-file=serving.key --client-ca-file=ca.crt
 --token-auth-file=tokens.csv --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction
 --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=service-accounts.key
 --service-account-signing-key-file=service-accounts.key --allow-privileged=true
 --audit-policy-file=audit.yml --audit-log-path=audit.log --audit-log-maxsize=100000
 """
+#: At the usual limit of requests, making an account for each controller takes seconds.
 _CONTROLLERS_FLAGS = """
 --kubeconfig=controllers.json --leader-elect=false --secure-port=0 --use-service-account-credentials=true
 --service-account-private-key-file=service-accounts.key --root-ca-file=ca.crt --concurrent-namespace-syncs=20
+--kube-api-qps=1000 --kube-api-burst=1000
 """
 
 

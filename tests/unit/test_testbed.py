@@ -19,6 +19,7 @@ from tests.support.proxy import FAULTS, fraction
 from tests.testbed.__main__ import parser
 from tests.testbed.binaries import SOURCES, digest, go_version, progress
 from tests.testbed.control_plane import ControlPlane, instances, remove_orphans
+from tests.testbed.lock import go_mod
 from tests.testbed.processes import Processes, started
 from tests.testbed.versions import ETCD, GO, KUBERNETES, minor
 
@@ -53,6 +54,27 @@ def test_the_oldest_go_is_enough(module: str) -> None:
     assert tuple(map(int, found.group(1).split("."))) <= (*GO, 0)
 
 
+def test_the_libraries_of_kubernetes_are_replaced_by_what_is_published() -> None:
+    theirs = """\
+module k8s.io/kubernetes
+
+replace k8s.io/kubectl => ./staging/src/k8s.io/kubectl
+
+replace (
+\tk8s.io/api => ./staging/src/k8s.io/api
+\texample.com/fork => example.com/other v1.0.0
+)
+"""
+    assert go_mod("1.38.1", theirs).splitlines()[4:] == [
+        "require k8s.io/kubernetes v1.38.1",
+        "",
+        "replace (",
+        "\tk8s.io/kubectl => k8s.io/kubectl v0.38.1",
+        "\tk8s.io/api => k8s.io/api v0.38.1",
+        ")",
+    ]
+
+
 def test_a_binary_is_known_by_its_sources_and_flags(tmp_path: Path) -> None:
     one, other = tmp_path / "one.go", tmp_path / "other.go"
     for path in (one, other):
@@ -64,7 +86,7 @@ def test_a_binary_is_known_by_its_sources_and_flags(tmp_path: Path) -> None:
 
 
 def test_progress_names_what_go_is_at() -> None:
-    assert progress("") == "starting"
+    assert progress("") == "at work"
     assert progress("go: downloading k8s.io/api v0.37.2\n") == "1 modules downloaded"
     log = "go: downloading k8s.io/api v0.37.2\nk8s.io/api/core/v1\nk8s.io/api/apps/v1\n"
     assert progress(log) == "2 packages, now k8s.io/api/apps/v1"
