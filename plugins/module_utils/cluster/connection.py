@@ -186,15 +186,17 @@ class Api:
         query: t.Optional[t.Mapping[str, t.Any]] = None,
         body: t.Optional[t.Mapping[str, t.Any]] = None,
         content_type: str = "application/json",
-        attempts: int = ATTEMPTS,
+        attempts: int = 0,
     ) -> Answer:
         """One request, repeated with growing, jittered pauses while the server is busy or the connection breaks.
 
+        :param attempts: how often it is sent at most; the usual number when 0.
         :raises ApiError: the server's final answer is an error.
         :raises HardenedError: the server cannot be reached, or does not know who asks.
         """
         url = self.server + quote(path) + (f"?{urlencode(query)}" if query else "")
         data = json.dumps(body).encode() if body is not None else None
+        attempts = attempts or ATTEMPTS
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:

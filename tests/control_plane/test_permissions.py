@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each module does all that it can with the rights of permissions.yml, and says which one is missing with one less."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.control_plane.conftest import Runner
+from tests.support.examples import pod, tenant
+from tests.testbed.control_plane import ControlPlane
+
+Rules = t.List[t.Dict[str, t.List[str]]]
+RULES: dict[str, Rules] = yaml.safe_load(Path(__file__).with_name("permissions.yml").read_text())
+#: What the examples grant, and so what the caller must hold.
+HELD: Rules = [
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+    {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"]},
+]
+
+
+class Caller(t.NamedTuple):
+    """A user with these rights in the whole cluster."""
+
+    cluster: ControlPlane
+    name: str
+
+    def give(self, rules: Rules) -> None:
+        metadata = {"name": self.name}
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata}
+        self.cluster.kubectl("apply", "-f", "-", text=json.dumps({**role, "rules": rules}))
+
+
+@pytest.fixture
+def caller(cluster: ControlPlane, prefix: str) -> Caller:
+    caller = Caller(cluster, prefix)
+    caller.give([])
+    cluster.kubectl("create", "clusterrolebinding", prefix, f"--clusterrole={prefix}", f"--user={prefix}")
+    return caller
+
+
+Sequence = t.Iterator[t.Dict[str, t.Any]]
+
+
+def calls(module: str, name: str) -> Sequence:
+    """Everything that a module can be asked to do: make, change, make again, step back, remove."""
+    rule = {"resources": ["configmaps"], "resource_names": ["web"], "verbs": ["get"]}
+    if module == "namespace":
+        for level in ("baseline", "restricted"):
+            yield {"namespaces": [{"name": f"{name}-new", "pod_security": level}, {"name": name, "pod_security": level}]}
+        yield {"namespaces": [], "prune": True}
+    elif module == "resource_quota":
+        keys = ["pods", "services", "persistentvolumeclaims", "secrets", "configmaps", "replicationcontrollers"]
+        for hard in (7, 6):
+            quota = dict.fromkeys(keys, hard)
+            yield {"quotas": [{"namespace": name, "quota": quota, "limits": {"max": {"cpu": hard}}}]}
+        yield {"quotas": [{"namespace": name, "quota": quota, "limits": {"max": {"cpu": 1}}}], "state": "absent"}
+    elif module == "rbac":
+        for role in ("view", "edit"):
+            yield {
+                "service_accounts": [{"name": "web", "namespace": name, "rules": [rule]}],
+                "roles": [{"name": "r", "namespace": name, "rules": [rule]}],
+                "cluster_roles": [{"name": f"{name}-c", "rules": [rule], "labels": {"was": role}}],
+                "bindings": [
+                    {"name": "b", "namespace": name, "cluster_role": role, "subjects": [{"group": "team"}]},
+                    {"name": f"{name}-b", "cluster_role": f"{name}-c", "subjects": [{"group": role}]},
+                ],
+                "expect": [{"service_account": "web", "namespace": name, "can": ["get configmaps web"]}],
+            }
+        yield {"prune": True}
+    elif module == "network_policy":
+        for port in (80, 81):
+            yield {"policies": [{"namespace": name, "ingress": [{"ports": [port]}]}]}
+        yield {"policies": [{"namespace": name}], "stage": "observe", "prune": True}
+    elif module == "tenant":
+        expect = [{"service_account": "web", "can": ["get configmaps web"]}]
+        for team in ("a", "b"):
+            labels = {"team": team}
+            yield {"tenants": [tenant(f"{name}-new", labels=labels, expect=expect), tenant(name, labels=labels)]}
+        yield {"tenants": [tenant(name)], "prune": True}
+    else:
+        yield {"names": [name]}
+
+
+def outcome(run: Runner, module: str, caller: Caller) -> list[str]:
+    """What goes wrong in all of it."""
+    wrong = []
+    for params in calls(module, caller.name):
+        owner = {} if module == "tenant_info" else {"owner": caller.name}
+        result = run(module, impersonate_user=caller.name, **owner, **params)
+        if result.get("failed"):
+            wrong.append(result["msg"])
+    return wrong
+
+
+def pod_of(name: str) -> dict[str, t.Any]:
+    made = pod("web", name, requests={"cpu": "100m", "memory": "1Mi"}, limits={"cpu": "100m", "memory": "1Mi"})
+    made["spec"]["serviceAccountName"] = "default"
+    made["spec"]["automountServiceAccountToken"] = False
+    made["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    made["spec"]["containers"][0]["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    return made
+
+
+@pytest.fixture
+def namespace(cluster: ControlPlane, prefix: str) -> str:
+    cluster.kubectl("create", "namespace", prefix)
+    # the controller makes the default service account, without which no pod is admitted
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", prefix, "--timeout=30s")
+    cluster.request("POST", f"/api/v1/namespaces/{prefix}/pods", pod_of(prefix))
+    return prefix
+
+
+@pytest.mark.parametrize("module", RULES)
+def test_the_documented_rights_are_enough(run: Runner, caller: Caller, namespace: str, module: str) -> None:
+    caller.give([*RULES[module], *HELD])
+    assert outcome(run, module, caller) == []
+
+
+def single_rights(rules: Rules) -> list[tuple[str, str, str]]:
+    return [
+        (rule["apiGroups"][0], resource, verb)
+        for rule in rules
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    ]
+
+
+#: The server rarely asks for these: a namespace that is not Active at once, a controller that is quicker than we are.
+RARELY = {("namespace", "namespaces", "get"), ("namespace", "serviceaccounts", "create")}
+#: The tenant module's rights are those of its parts (see tests/unit/test_permissions.py).
+ONE_BY_ONE = [
+    (module, *right)
+    for module, rules in RULES.items()
+    for right in single_rights(rules)
+    if module != "tenant" and (module, right[1], right[2]) not in RARELY
+]
+
+
+@pytest.mark.parametrize(("module", "group", "resource", "verb"), ONE_BY_ONE)
+def test_one_right_less_is_named(
+    run: Runner, caller: Caller, namespace: str, module: str, group: str, resource: str, verb: str
+) -> None:
+    every = [right for right in single_rights(RULES[module]) if right != (group, resource, verb)]
+    caller.give([*({"apiGroups": [g], "resources": [r], "verbs": [v]} for g, r, v in every), *HELD])
+    wrong = "\n".join(outcome(run, module, caller))
+    assert resource in wrong
+    assert verb in wrong
