@@ -64,7 +64,6 @@ class Finding:
             "accepted": self.accepted,
         }
 
-
     def refusal(self, where: str) -> Problem:
         """What a refused object's item is told: why, and the two ways on."""
         affected = f": {'; '.join(self.affected)}" if self.affected else ""
@@ -93,11 +92,13 @@ class Acceptance:
     where: str = field(default="", compare=False)
 
     def covers(self, finding: Finding) -> bool:
+        ref = finding.ref
         return (
             self.rule == finding.rule
-            and self.kind in ("", finding.ref.kind)
-            and self.namespace in ("", finding.ref.namespace)
-            and self.name in ("", finding.ref.name)
+            and self.kind in ("", ref.kind)
+            # a namespace lies within itself: what a tenant accepts covers it, too
+            and self.namespace in ("", ref.name if ref.kind == "Namespace" else ref.namespace)
+            and self.name in ("", ref.name)
         )
 
 
@@ -123,13 +124,19 @@ def parse_acceptances(
     for index, item in enumerate(items):
         place = f"{where}[{index}] ({item.get('rule')})"
         if not str(item.get("reason") or "").strip():
-            problems.append(Problem(place, "an acceptance needs a reason", "Say in reason why the risk is taken"))
+            problems.append(
+                Problem(place, "an acceptance needs a reason", "Say in reason why the risk is taken")
+            )
             continue
         try:
             expires = datetime.date.fromisoformat(str(item["expires"]))
         except ValueError:
             problems.append(
-                Problem(place, f"expires {item['expires']!r} is not a date", "Write it as YYYY-MM-DD, such as 2027-01-31")
+                Problem(
+                    place,
+                    f"expires {item['expires']!r} is not a date",
+                    "Write it as YYYY-MM-DD, such as 2027-01-31",
+                )
             )
             continue
         if expires < today:
@@ -164,12 +171,13 @@ def settle(
 
     :param stage_of: the stage under which an object is declared.
     """
-    settled = []
-    for finding in findings:
-        acceptance = next((a for a in acceptances if a.covers(finding)), None)
-        if acceptance is not None:
-            finding = replace(finding, accepted=f"{acceptance.reason} (until {acceptance.expires.isoformat()})")
-        elif finding.refuse and stage_of(finding.ref) == "enforce":
-            finding = replace(finding, refused=True)
-        settled.append(finding)
-    return settled
+    return [_settled(finding, acceptances, stage_of) for finding in findings]
+
+
+def _settled(
+    finding: Finding, acceptances: t.Sequence[Acceptance], stage_of: t.Callable[[Ref], str]
+) -> Finding:
+    acceptance = next((a for a in acceptances if a.covers(finding)), None)
+    if acceptance is not None:
+        return replace(finding, accepted=f"{acceptance.reason} (until {acceptance.expires.isoformat()})")
+    return replace(finding, refused=finding.refuse and stage_of(finding.ref) == "enforce")

@@ -67,7 +67,7 @@ def down(chosen: argparse.Namespace) -> None:
 def status(_chosen: argparse.Namespace) -> None:
     """the clusters that there are"""
     for instance in instances():
-        state = f"up, Kubernetes {instance.version()}" if instance.is_up() else "dead"
+        state = f"up, Kubernetes {instance.version()}" if instance.is_up() else "not up"
         print(f"{instance.name}: {state}, {instance.kubeconfig}")
 
 

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import fcntl
 import json
+import os
 import random
 import re
 import secrets
@@ -93,15 +94,14 @@ class ControlPlane:
     def up(self) -> ControlPlane:
         """Start it unless it runs; whatever a crashed predecessor left is removed first."""
         kube, etcd = binaries.kube(self.kubernetes), binaries.etcd()
-        with _alone():
+        with _alone(self.directory):
             if self.is_up():
                 if self.version() != self.kubernetes:
                     raise StartError(
                         f"{self.name} is up with Kubernetes {self.version()}: take it down first"
                     )
                 return self
-            self._remove()
-            self.directory.mkdir(mode=0o700)
+            self._clear()
             try:
                 self._start(kube, etcd)
             except BaseException:
@@ -111,8 +111,9 @@ class ControlPlane:
 
     def down(self) -> None:
         """Stop it and remove all that it left."""
-        with _alone():
-            self._remove()
+        with _alone(self.directory):
+            self._clear()
+            self.directory.rmdir()
 
     def is_up(self) -> bool:
         """Whether all of it runs."""
@@ -125,10 +126,13 @@ class ControlPlane:
         except FileNotFoundError:
             return ""
 
-    def _remove(self) -> None:
+    def _clear(self) -> None:
         self._processes.stop()
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.directory)
+        for path in self.directory.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     # -- start
 
@@ -296,12 +300,27 @@ def _home() -> Path:
 
 
 @contextlib.contextmanager
-def _alone() -> t.Iterator[None]:
-    """Start and stop one instance at a time: seconds each, and no two choose the same port."""
-    _home().mkdir(parents=True, exist_ok=True)
-    with (_home() / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _alone(directory: Path) -> t.Iterator[None]:
+    """In that folder, which is made, one process at a time. It is its own lock, so nothing else stays."""
+    handle = _locked(directory)
+    try:
         yield
+    finally:
+        os.close(handle)
+
+
+def _locked(directory: Path) -> int:
+    """An open folder, until whose closing nobody else gets it."""
+    while True:
+        # each step fails where whoever had it before removes it just then
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(directory, os.O_RDONLY)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), directory.stat()):
+                    return handle
+            os.close(handle)
 
 
 def _free_ports(count: int) -> list[int]:

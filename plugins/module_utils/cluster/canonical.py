@@ -60,9 +60,9 @@ def _decimal_text(number: decimal.Decimal, exponent: bool) -> str:
         return "0"
     nanos = int((number * 10**9).to_integral_value(rounding=decimal.ROUND_UP))
     steps = -3
-    while nanos % 1000 == 0 and steps < len(_DECIMAL_SUFFIXES) - 1:
+    while nanos % 1000 == 0:
         nanos, steps = nanos // 1000, steps + 1
-    if exponent:
+    if exponent or steps >= len(_DECIMAL_SUFFIXES):  # there is no suffix above E
         return f"{nanos}e{steps * 3}" if steps else str(nanos)
     return f"{nanos}{_DECIMAL_SUFFIXES[steps] if steps >= 0 else _SMALL_SUFFIXES[steps + 3]}"
 
