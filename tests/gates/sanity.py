@@ -10,6 +10,7 @@ script that brings pip into them; ``get_pip.py`` stands in for that script.
 
 from __future__ import annotations
 
+import configparser
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ def main() -> int:
     script = home / ".ansible" / "test" / "cache" / "get_pip_24_2.py"
     script.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(Path(__file__).with_name("get_pip.py"), script)
+    _configure_pip(home)
 
     found = {version: interpreter(version) for version in PYTHONS}
     path = [str(Path(sys.executable).parent), *(str(python.parent) for python in found.values() if python)]
@@ -34,9 +36,6 @@ def main() -> int:
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "HOME": str(home),
         "PATH": os.pathsep.join([*path, os.environ["PATH"]]),
-        "PIP_QUIET": "1",
-        # where pip's own settings are, which it would look for below HOME
-        "XDG_CONFIG_HOME": os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config"),
     }
     command = ["ansible-test", "sanity", "--color", "no", *sys.argv[1:]]
     result = subprocess.run(command, env=settings, check=False)
@@ -44,6 +43,19 @@ def main() -> int:
     if missing:
         print(f"not run: import and compile on Python {', '.join(missing)}, not installed here")
     return result.returncode
+
+
+def _configure_pip(home: Path) -> None:
+    """Put the user's settings of pip where it looks for them; ansible-test hands no variable on."""
+    settings = configparser.RawConfigParser()
+    settings.read(Path.home() / place for place in (".pip/pip.conf", ".config/pip/pip.conf"))
+    variables = {name[4:].lower(): value for name, value in os.environ.items() if name.startswith("PIP_")}
+    settings.read_dict({"global": {**variables, "quiet": "1"}})
+    file = home / ".config" / "pip" / "pip.conf"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    with file.open("w", encoding="utf-8") as output:
+        settings.write(output)
 
 
 if __name__ == "__main__":
