@@ -58,8 +58,9 @@ def test_several_kubeconfigs_and_a_context(cluster: ControlPlane, tmp_path: Path
         paths.append(str(tmp_path / name))
         (tmp_path / name).write_text(json.dumps(config))
     both = os.pathsep.join(paths)
-    reach({"kubeconfig": both, "context": "bed"})
-    reach({"kubeconfig": both}, {"K8S_AUTH_CONTEXT": "bed"})
+    context = cluster.config["current-context"]
+    reach({"kubeconfig": both, "context": context})
+    reach({"kubeconfig": both}, {"K8S_AUTH_CONTEXT": context})
     result = run_module("tenant_info", {"kubeconfig": both, "context": "missing"})
     assert "missing" in result["msg"]
 
