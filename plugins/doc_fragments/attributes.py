@@ -12,16 +12,20 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+    description:
+      - Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: full
     details:
       - The API server is asked by dry runs, so admission and quotas have their say.
       - Objects in a namespace that does not exist yet cannot be tried; they are predicted and marked RV(objects[].predicted).
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description:
+      - Returns details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second invocation indicates no
+        change.
     support: full
   platform:
     description: Target OS/families that can be operated against.
@@ -38,17 +42,21 @@ attributes:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
+    description:
+      - Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: full
     details:
       - Reads only.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description:
+      - Returns details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: none
     details:
       - Changes nothing.
   idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second invocation indicates no
+        change.
     support: full
   platform:
     description: Target OS/families that can be operated against.

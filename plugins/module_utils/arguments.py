@@ -140,17 +140,13 @@ def declared(value: t.Any, spec: t.Mapping[str, t.Any]) -> t.Any:
 
     Dictionaries of the user's own keys (labels, quantities) keep theirs: there, None is a mistake to be told.
     """
-    result = {}
-    for option, item in value.items():
-        below = spec[option].get("options")
-        if item is None:
-            continue
-        if below and isinstance(item, list):
-            item = [declared(entry, below) for entry in item]
-        elif below:
-            item = declared(item, below)
-        result[option] = item
-    return result
+    return {option: _within(item, spec[option].get("options")) for option, item in value.items() if item is not None}
+
+
+def _within(item: t.Any, options: t.Optional[Spec]) -> t.Any:
+    if not options:
+        return item
+    return [declared(entry, options) for entry in item] if isinstance(item, list) else declared(item, options)
 
 
 class ItemChecker:

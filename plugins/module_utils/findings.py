@@ -124,9 +124,7 @@ def parse_acceptances(
     for index, item in enumerate(items):
         place = f"{where}[{index}] ({item.get('rule')})"
         if not str(item.get("reason") or "").strip():
-            problems.append(
-                Problem(place, "an acceptance needs a reason", "Say in reason why the risk is taken")
-            )
+            problems.append(Problem(place, "an acceptance needs a reason", "Say in reason why the risk is taken"))
             continue
         try:
             expires = datetime.date.fromisoformat(str(item["expires"]))
@@ -174,9 +172,7 @@ def settle(
     return [_settled(finding, acceptances, stage_of) for finding in findings]
 
 
-def _settled(
-    finding: Finding, acceptances: t.Sequence[Acceptance], stage_of: t.Callable[[Ref], str]
-) -> Finding:
+def _settled(finding: Finding, acceptances: t.Sequence[Acceptance], stage_of: t.Callable[[Ref], str]) -> Finding:
     acceptance = next((a for a in acceptances if a.covers(finding)), None)
     if acceptance is not None:
         return replace(finding, accepted=f"{acceptance.reason} (until {acceptance.expires.isoformat()})")

@@ -32,7 +32,6 @@ from ansible_collections.hardened.k8s.plugins.module_utils.findings import (
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
     Context,
     Declaration,
-    Manifest,
     ref_of,
 )
 

@@ -70,7 +70,14 @@ def test_host_and_token(cluster: ControlPlane) -> None:
     reach(options)
     reach({**options, "ssl_ca_cert": options["ca_cert"]} | {"ca_cert": None})
     reach({}, {f"K8S_AUTH_{name.upper()}": value for name, value in options.items()})
-    reach({}, {"K8S_AUTH_HOST": cluster.server, "K8S_AUTH_API_KEY": cluster.token, "K8S_AUTH_SSL_CA_CERT": options["ca_cert"]})
+    reach(
+        {},
+        {
+            "K8S_AUTH_HOST": cluster.server,
+            "K8S_AUTH_API_KEY": cluster.token,
+            "K8S_AUTH_SSL_CA_CERT": options["ca_cert"],
+        },
+    )
 
 
 def test_the_servers_certificate_is_verified_unless_told_otherwise(cluster: ControlPlane) -> None:
@@ -127,7 +134,9 @@ def test_a_service_account_inside_a_pod(
 
     cluster.kubectl("create", "namespace", prefix)
     cluster.kubectl("create", "serviceaccount", "runner", "-n", prefix)
-    cluster.kubectl("create", "clusterrolebinding", prefix, "--clusterrole=cluster-admin", f"--serviceaccount={prefix}:runner")
+    cluster.kubectl(
+        "create", "clusterrolebinding", prefix, "--clusterrole=cluster-admin", f"--serviceaccount={prefix}:runner"
+    )
     token = tmp_path / "token"
     token.write_text(cluster.kubectl("create", "token", "runner", "-n", prefix).strip())
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))

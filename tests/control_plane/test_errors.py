@@ -47,7 +47,10 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
         {"quotas": [{"name": "q", "hard": {"pods": 1}, "scopes": ["Terminating", "NotTerminating"]}]},
         ["quotas[0]", "Terminating", "NotTerminating"],
     ),
-    "minimum above maximum": ({"limits": {"min": {"cpu": 2}, "max": {"cpu": 1}}}, [".limits", "min cpu 2", "max cpu 1"]),
+    "minimum above maximum": (
+        {"limits": {"min": {"cpu": 2}, "max": {"cpu": 1}}},
+        [".limits", "min cpu 2", "max cpu 1"],
+    ),
 }
 
 
@@ -82,11 +85,17 @@ def test_an_unknown_field_in_a_raw_policy_is_refused_by_the_server(run: Runner, 
 
 def test_nobody_grants_what_they_do_not_hold(cluster: ControlPlane, run: Runner, prefix: str) -> None:
     run("namespace", namespaces=[{"name": prefix}])
-    cluster.kubectl("create", "clusterrole", prefix, "--verb=list,get,create,patch", "--resource=roles,rolebindings,clusterroles")
+    cluster.kubectl(
+        "create", "clusterrole", prefix, "--verb=list,get,create,patch", "--resource=roles,rolebindings,clusterroles"
+    )
     cluster.kubectl("create", "clusterrolebinding", prefix, f"--clusterrole={prefix}", f"--user={prefix}")
     roles = [
         {"name": "more", "namespace": prefix, "rules": [{"resources": ["configmaps"], "verbs": ["get"]}]},
-        {"name": "same", "namespace": prefix, "rules": [{"api_groups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["get"]}]},
+        {
+            "name": "same",
+            "namespace": prefix,
+            "rules": [{"api_groups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["get"]}],
+        },
     ]
     result = run("rbac", roles=roles, impersonate_user=prefix)
     assert result["failed"]
@@ -198,12 +207,17 @@ def test_no_permission_for_one_kind_names_the_verb(cluster: ControlPlane, run: R
     result = run("resource_quota", quotas=quotas, impersonate_user=prefix)
     assert result["failed"]
     assert "persistentvolumeclaims" in result["msg"] and "list" in result["msg"]
-    cluster.kubectl("create", "role", f"{prefix}-p", "-n", prefix, "--verb=list", "--resource=persistentvolumeclaims,pods")
+    cluster.kubectl(
+        "create", "role", f"{prefix}-p", "-n", prefix, "--verb=list", "--resource=persistentvolumeclaims,pods"
+    )
     cluster.kubectl("create", "rolebinding", f"{prefix}-p", "-n", prefix, f"--role={prefix}-p", f"--user={prefix}")
     result = run("resource_quota", quotas=quotas, impersonate_user=prefix)
     assert result["failed"]
     assert "patch" in result["msg"] and "resourcequotas" in result["msg"]
-    assert {item["kind"]: item["action"] for item in result["objects"]} == {"ResourceQuota": "failed", "LimitRange": "create"}
+    assert {item["kind"]: item["action"] for item in result["objects"]} == {
+        "ResourceQuota": "failed",
+        "LimitRange": "create",
+    }
 
 
 def test_a_label_without_a_value_does_not_open_a_policy_to_every_pod(run: Runner, prefix: str) -> None:

@@ -35,18 +35,20 @@ def test_faults_on_a_fifth_of_the_requests_lose_nothing_and_do_nothing_twice(
         options = {"kubeconfig": proxy.config, "owner": prefix, "prune": True}
         first = run_module("tenant", {**options, "tenants": tenants})
         assert not failed(first)
-        changed = run_module("tenant", {**options, "tenants": [tenant(f"{prefix}-0", labels={"team": "b"}), *tenants[1:3]]})
+        changed = run_module(
+            "tenant", {**options, "tenants": [tenant(f"{prefix}-0", labels={"team": "b"}), *tenants[1:3]]}
+        )
         assert not failed(changed)
         assert set(FAULTS) <= set(proxy.counts), "each kind of fault was there"
     assert len(first["objects"]) == 4 * OBJECTS
-    again = run("tenant", owner=prefix, prune=True, tenants=[tenant(f"{prefix}-0", labels={"team": "b"}), *tenants[1:3]])
+    again = run(
+        "tenant", owner=prefix, prune=True, tenants=[tenant(f"{prefix}-0", labels={"team": "b"}), *tenants[1:3]]
+    )
     assert not again["changed"]
     assert f"{prefix}-3" not in cluster.kubectl("get", "namespaces", "-o", "name")
 
 
-def test_an_object_whose_answer_was_lost_is_reported_as_what_was_done(
-    cluster: ControlPlane, prefix: str
-) -> None:
+def test_an_object_whose_answer_was_lost_is_reported_as_what_was_done(cluster: ControlPlane, prefix: str) -> None:
     lost = {"left": 3}
 
     def choose(method: str, _path: str) -> str:

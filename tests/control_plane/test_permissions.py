@@ -17,7 +17,7 @@ from tests.control_plane.conftest import Runner
 from tests.support.examples import pod, tenant
 from tests.testbed.control_plane import ControlPlane
 
-Rules = t.List[t.Dict[str, t.List[str]]]
+Rules = list[dict[str, list[str]]]
 RULES: dict[str, Rules] = yaml.safe_load(Path(__file__).with_name("permissions.yml").read_text())
 #: What the examples grant, and so what the caller must hold.
 HELD: Rules = [
@@ -46,7 +46,7 @@ def caller(cluster: ControlPlane, prefix: str) -> Caller:
     return caller
 
 
-Sequence = t.Iterator[t.Dict[str, t.Any]]
+Sequence = t.Iterator[dict[str, t.Any]]
 
 
 def calls(module: str, name: str) -> Sequence:
@@ -54,7 +54,9 @@ def calls(module: str, name: str) -> Sequence:
     rule = {"resources": ["configmaps"], "resource_names": ["web"], "verbs": ["get"]}
     if module == "namespace":
         for level in ("baseline", "restricted"):
-            yield {"namespaces": [{"name": f"{name}-new", "pod_security": level}, {"name": name, "pod_security": level}]}
+            yield {
+                "namespaces": [{"name": f"{name}-new", "pod_security": level}, {"name": name, "pod_security": level}]
+            }
         yield {"namespaces": [], "prune": True}
     elif module == "resource_quota":
         keys = ["pods", "services", "persistentvolumeclaims", "secrets", "configmaps", "replicationcontrollers"]
@@ -93,7 +95,7 @@ def outcome(run: Runner, module: str, caller: Caller) -> list[str]:
     """What goes wrong in all of it."""
     wrong = []
     for params in calls(module, caller.name):
-        owner = {} if module == "tenant_info" else {"owner": caller.name}
+        owner: dict[str, t.Any] = {} if module == "tenant_info" else {"owner": caller.name}
         result = run(module, impersonate_user=caller.name, **owner, **params)
         if result.get("failed"):
             wrong.append(result["msg"])

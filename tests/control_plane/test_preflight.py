@@ -37,7 +37,9 @@ def test_a_level_that_running_pods_violate_is_refused_with_their_names(
         assert result["failed"]
         assert "busy" in result["msg"] and "privileged" in result["msg"]
         assert rules(result) == {"pod-security/running-pods": True}
-    assert "pod-security.kubernetes.io/enforce" not in cluster.get(f"/api/v1/namespaces/{namespace}")["metadata"]["labels"]
+    assert (
+        "pod-security.kubernetes.io/enforce" not in cluster.get(f"/api/v1/namespaces/{namespace}")["metadata"]["labels"]
+    )
     warned = run("namespace", namespaces=[{"name": namespace, "pod_security": "baseline", "stage": "warn"}])
     assert not warned.get("failed")
     accept = [{"rule": "pod-security/running-pods", "name": namespace, "reason": "it goes", "expires": "2999-01-01"}]
@@ -56,10 +58,15 @@ def test_a_quota_below_what_is_used_is_refused_with_the_numbers(
     refused = run("resource_quota", quotas=quota(1))
     assert refused["failed"]
     assert "requests.cpu: used 2, hard 1" in refused["msg"]
-    assert {item["kind"]: item["action"] for item in refused["objects"]} == {"ResourceQuota": "refused", "LimitRange": "create"}
+    assert {item["kind"]: item["action"] for item in refused["objects"]} == {
+        "ResourceQuota": "refused",
+        "LimitRange": "create",
+    }
     assert not run("resource_quota", quotas=quota(3)).get("failed")
     # now the quota's own status is asked; the controller needs a moment to fill it in
-    cluster.kubectl("wait", "--for=jsonpath={.status.used.requests\\.cpu}=2", "quota/quota", "-n", namespace, "--timeout=30s")
+    cluster.kubectl(
+        "wait", "--for=jsonpath={.status.used.requests\\.cpu}=2", "quota/quota", "-n", namespace, "--timeout=30s"
+    )
     assert "used 2, hard 1" in run("resource_quota", quotas=quota(1))["msg"]
     exceeding = pod("more", namespace, requests={"cpu": "2"})
     with pytest.raises(OSError, match="403"):

@@ -39,7 +39,7 @@ def test_a_first_run_creates_everything_and_a_second_one_sends_no_write(
 
 
 def test_check_mode_predicts_a_first_run_a_change_and_a_prune(run: Runner, requests: Count, prefix: str) -> None:
-    owner = {"owner": prefix, "prune": True}
+    owner: dict[str, t.Any] = {"owner": prefix, "prune": True}
     steps: list[list[dict[str, t.Any]]] = [
         [tenant(f"{prefix}-a"), tenant(f"{prefix}-b")],
         [
@@ -61,7 +61,7 @@ def test_check_mode_predicts_a_first_run_a_change_and_a_prune(run: Runner, reque
 
 
 def test_the_diff_shows_creation_change_and_deletion(run: Runner, prefix: str) -> None:
-    options = {"owner": prefix, "prune": True}
+    options: dict[str, t.Any] = {"owner": prefix, "prune": True}
     created = run("namespace", diff=True, namespaces=[{"name": prefix, "labels": {"a": "1"}}], **options)
     (namespace,) = [d for d in created["diff"] if d["after_header"] == f"Namespace {prefix}"]
     assert namespace["before"] == ""
@@ -123,7 +123,9 @@ def test_stages_take_back_what_they_no_longer_do(run: Runner, cluster: ControlPl
     for stage in ("observe", "warn", "enforce", "warn", "observe"):
         result = run("tenant", tenants=[tenant(prefix)], stage=stage)
         assert not result.get("failed")
-        assert (names(quotas), names(policies), cluster.get(account).get("automountServiceAccountToken")) == expected[stage]
+        assert (names(quotas), names(policies), cluster.get(account).get("automountServiceAccountToken")) == expected[
+            stage
+        ]
 
 
 def test_an_object_that_says_the_same_already_stays_its_makers(

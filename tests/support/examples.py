@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-Tenant = t.Dict[str, t.Any]
+Tenant = dict[str, t.Any]
 
 
 def tenant(name: str, **more: t.Any) -> Tenant:

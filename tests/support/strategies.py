@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 _NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,10}[a-z0-9])?", fullmatch=True)
 _LABELS = st.dictionaries(_NAMES, st.from_regex(r"[A-Za-z0-9]{0,8}", fullmatch=True), max_size=3)
-_AMOUNTS = st.sampled_from(["1", "1000m", "2", "0.5", "500m", "1500m", "2k", "1e3", 4, 0.25, "1Ki", "1024Ki", "1.5Gi", "3M"])
+_AMOUNTS = st.sampled_from(
+    ["1", "1000m", "2", "0.5", "500m", "1500m", "2k", "1e3", 4, 0.25, "1Ki", "1024Ki", "1.5Gi", "3M"]
+)
 _COUNTS = st.sampled_from(["0", "5", 7, "1000m", "2k", "1e3", 10])
 
 
@@ -26,12 +28,24 @@ def _unique(elements: st.SearchStrategy[dict[str, t.Any]], key: str = "name") ->
 
 
 _QUOTA = st.dictionaries(
-    st.sampled_from(["pods", "services", "secrets", "configmaps", "count/jobs.batch", "services.nodeports", "persistentvolumeclaims"]),
+    st.sampled_from(
+        [
+            "pods",
+            "services",
+            "secrets",
+            "configmaps",
+            "count/jobs.batch",
+            "services.nodeports",
+            "persistentvolumeclaims",
+        ]
+    ),
     _COUNTS,
     min_size=1,
     max_size=4,
 ) | st.dictionaries(
-    st.sampled_from(["requests.storage", "gold.storageclass.storage.k8s.io/requests.storage", "requests.example.com/gpu"]),
+    st.sampled_from(
+        ["requests.storage", "gold.storageclass.storage.k8s.io/requests.storage", "requests.example.com/gpu"]
+    ),
     _COUNTS,
     min_size=1,
     max_size=2,
@@ -49,10 +63,14 @@ _SCOPED = st.fixed_dictionaries(
     }
 )
 _COMPUTE = st.dictionaries(st.sampled_from(["cpu", "memory"]), _AMOUNTS, min_size=1)
-_LIMITS = st.builds(lambda option, amounts: {option: amounts}, st.sampled_from(["default", "default_request", "max", "min"]), _COMPUTE)
+_LIMITS = st.builds(
+    lambda option, amounts: {option: amounts}, st.sampled_from(["default", "default_request", "max", "min"]), _COMPUTE
+)
 _RULE = st.fixed_dictionaries(
     {
-        "resources": st.lists(st.sampled_from(["configmaps", "services", "pods", "pods/log", "endpoints"]), min_size=1, unique=True),
+        "resources": st.lists(
+            st.sampled_from(["configmaps", "services", "pods", "pods/log", "endpoints"]), min_size=1, unique=True
+        ),
         "verbs": st.lists(st.sampled_from(["get", "list", "watch", "create"]), min_size=1, unique=True),
     },
     optional={
@@ -94,7 +112,9 @@ _PEER = st.one_of(
         ]
     ),
 )
-_PORT = st.sampled_from([8080, "8443", "53/UDP", "http", "8000-8010", "9000-9001/SCTP", {"port": 5432}, {"protocol": "UDP"}])
+_PORT = st.sampled_from(
+    [8080, "8443", "53/UDP", "http", "8000-8010", "9000-9001/SCTP", {"port": 5432}, {"protocol": "UDP"}]
+)
 _PORTS = st.lists(_PORT, min_size=1, max_size=3)
 
 
@@ -104,7 +124,9 @@ def _flow(own: str, peers: str) -> st.SearchStrategy[dict[str, t.Any]]:
 
 _NETWORK = _maybe(
     default_deny=st.booleans(),
-    dns=st.one_of(st.booleans(), st.just({"cidrs": ["169.254.20.10/32"]}), st.just({"namespace": "dns", "pods": {"app": "dns"}})),
+    dns=st.one_of(
+        st.booleans(), st.just({"cidrs": ["169.254.20.10/32"]}), st.just({"namespace": "dns", "pods": {"app": "dns"}})
+    ),
     ingress=st.lists(_flow("to", "from"), max_size=3),
     egress=st.lists(_flow("from", "to"), max_size=3),
 )
@@ -118,11 +140,20 @@ OPTIONS: st.SearchStrategy[dict[str, t.Any]] = _maybe(
     quota=_QUOTA,
     quotas=_unique(_SCOPED),
     limits=_LIMITS,
-    limit_ranges=_unique(st.fixed_dictionaries({"name": _NAMES, "limits": st.builds(lambda limit: [{"type": "Container", **limit}], _LIMITS)})),
+    limit_ranges=_unique(
+        st.fixed_dictionaries(
+            {"name": _NAMES, "limits": st.builds(lambda limit: [{"type": "Container", **limit}], _LIMITS)}
+        )
+    ),
     service_accounts=_unique(
         st.fixed_dictionaries(
             {"name": _NAMES.map(lambda name: f"sa-{name}")},
-            optional={"automount": st.booleans(), "labels": _LABELS, "rules": _RULES, "image_pull_secrets": st.just(["b", "a"])},
+            optional={
+                "automount": st.booleans(),
+                "labels": _LABELS,
+                "rules": _RULES,
+                "image_pull_secrets": st.just(["b", "a"]),
+            },
         )
     ),
     roles=_unique(st.fixed_dictionaries({"name": _NAMES.map(lambda name: f"role-{name}"), "rules": _RULES})),

@@ -39,6 +39,8 @@ def test_a_tenant_needs_what_its_parts_need() -> None:
     parts = set().union(*(rights(RULES[part]) for part in ("namespace", "resource_quota", "rbac", "network_policy")))
     # a tenant has no cluster-wide roles of its own; it reads those that it binds
     cluster_wide = {
-        right for right in parts if right[1] in ("clusterroles", "clusterrolebindings") and right[1:] != ("clusterroles", "list")
+        right
+        for right in parts
+        if right[1] in ("clusterroles", "clusterrolebindings") and right[1:] != ("clusterroles", "list")
     }
     assert rights(RULES["tenant"]) == parts - cluster_wide

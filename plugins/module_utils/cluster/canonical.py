@@ -142,11 +142,7 @@ def satisfied(live: Manifest, desired: Manifest) -> bool:
 def own_fields(live: Manifest) -> t.Optional[t.Dict[str, t.Any]]:
     """What this collection's field manager owns of a stored object (FieldsV1), or None."""
     for entry in live["metadata"].get("managedFields") or ():
-        if (
-            entry.get("manager") == FIELD_MANAGER
-            and entry.get("operation") == "Apply"
-            and not entry.get("subresource")
-        ):
+        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource"):
             fields: t.Dict[str, t.Any] = entry.get("fieldsV1") or {}
             return fields
     return None

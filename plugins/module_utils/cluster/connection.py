@@ -247,7 +247,9 @@ class Api:
                 "Check host, or the server of the kubeconfig's cluster",
             ) from error
 
-    def pages(self, path: str, query: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Iterator[t.List[t.Dict[str, t.Any]]]:
+    def pages(
+        self, path: str, query: t.Optional[t.Mapping[str, t.Any]] = None
+    ) -> t.Iterator[t.List[t.Dict[str, t.Any]]]:
         """The items of a list, page by page; begun anew without pages when the list's snapshot expires."""
         wanted: t.Dict[str, t.Any] = {**(query or {}), "limit": PAGE}
         while True:

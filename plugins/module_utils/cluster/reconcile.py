@@ -19,8 +19,16 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import canonical, diff, explain, wait
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical import FIELD_MANAGER, view
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Answer, Api, ApiError
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import FIRST, KINDS, LAST, MIDDLE, READ_ONLY
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import Kind, object_path, wave
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import (
+    FIRST,
+    KINDS,
+    LAST,
+    MIDDLE,
+    READ_ONLY,
+    Kind,
+    object_path,
+    wave,
+)
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
@@ -148,7 +156,9 @@ class Reader:
                 yield from self.items(kind)
         except ApiError as error:
             if error.status != 403 or narrow or everywhere:
-                raise HardenedError(f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")) from error
+                raise HardenedError(
+                    f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")
+                ) from error
             self.partial.add(kind.name)
             yield from self._one_by_one(kind, namespaces)
 
@@ -162,7 +172,9 @@ class Reader:
                 if found:
                     yield found
         except ApiError as error:
-            raise HardenedError(f"cannot read {kind.resource}: {error.message}", explain.permission(kind, "list")) from error
+            raise HardenedError(
+                f"cannot read {kind.resource}: {error.message}", explain.permission(kind, "list")
+            ) from error
 
     def find(self, ref: Ref) -> t.Optional[Manifest]:
         """One object, or None where there is none."""
@@ -245,9 +257,7 @@ class Planner:
         self.force = force
         #: namespaces on their way out: what is still in them will be gone, too
         self.ending = {
-            item["metadata"]["name"]
-            for item in store.whole["Namespace"]
-            if item["metadata"].get("deletionTimestamp")
+            item["metadata"]["name"] for item in store.whole["Namespace"] if item["metadata"].get("deletionTimestamp")
         }
 
     def _labels(self, manifest: Manifest) -> t.Dict[str, str]:
@@ -469,7 +479,10 @@ class Writer:
     def _replace(self, step: Step) -> None:
         """Delete and create, for a field that cannot change; tried under another name first, put back on failure."""
         desired, old = t.cast(Manifest, step.desired), t.cast(Manifest, step.live)
-        rehearsal = {**desired, "metadata": {**desired["metadata"], "name": f"{step.ref.name[:200]}.hardened-rehearsal"}}
+        rehearsal = {
+            **desired,
+            "metadata": {**desired["metadata"], "name": f"{step.ref.name[:200]}.hardened-rehearsal"},
+        }
         self._send(rehearsal, step.ref._replace(name=rehearsal["metadata"]["name"]), dry_run=True)
         self._delete(step)
         if self.check_mode:
@@ -478,7 +491,9 @@ class Writer:
         try:
             self._record(step, self._send(desired, step.ref))
         except (ApiError, HardenedError):
-            self.api.request("POST", step.kind.path(step.ref.namespace), {"fieldManager": FIELD_MANAGER}, _portable(old))
+            self.api.request(
+                "POST", step.kind.path(step.ref.namespace), {"fieldManager": FIELD_MANAGER}, _portable(old)
+            )
             raise
 
 

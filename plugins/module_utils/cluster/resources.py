@@ -97,8 +97,7 @@ def _fill_limit_range(manifest: Manifest) -> None:
 
 
 _RULE_SETS = frozenset(
-    ["rules"]
-    + [f"rules[].{part}" for part in ("apiGroups", "resources", "resourceNames", "verbs", "nonResourceURLs")]
+    ["rules"] + [f"rules[].{part}" for part in ("apiGroups", "resources", "resourceNames", "verbs", "nonResourceURLs")]
 )
 _AGGREGATION_SETS = frozenset(["aggregationRule.clusterRoleSelectors"])
 _NETWORK_SETS = frozenset(

@@ -42,7 +42,7 @@ def declare(item: t.Mapping[str, t.Any], where: str, context: Context) -> Declar
     try:
         name = values.dns_label(item["name"], "namespace")
         labels = values.labels(item.get("labels", {}))
-        annotations = values.annotations(item.get("annotations", {}))
+        annotations = values.annotation_map(item.get("annotations", {}))
         labels.update(_pod_security(item, labels, stage, context.minor))
     except ItemError as error:
         declaration.problem(where, error.reason, error.remedy, Ref("Namespace", "", str(item["name"])))

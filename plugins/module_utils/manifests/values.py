@@ -167,8 +167,6 @@ def annotation_map(mapping: t.Mapping[t.Any, t.Any]) -> t.Dict[str, str]:
     return checked
 
 
-annotations = annotation_map
-
 #: Labels and annotations that tools write for their own book-keeping; no part of a declaration.
 _BOOK_KEEPING = (
     "kubernetes.io/metadata.name",
