@@ -2,51 +2,83 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook and the example, as a user runs them."""
+"""``ansible-playbook hardened.k8s.harden``: the example there and back, and a fleet."""
 
 from __future__ import annotations
 
-import pytest
+import json
+import typing as t
+from pathlib import Path
 
+from tests.control_plane.conftest import Requests
 from tests.gates.environment import ROOT
-from tests.support.modules import run_playbook
+from tests.support.modules import Result, run_playbook
 from tests.testbed.control_plane import ControlPlane
 
 EXAMPLE = ROOT / "playbooks" / "examples" / "online_boutique.yml"
-SPACES = {f"boutique-{layer}" for layer in ("load", "web", "shop", "checkout", "data")}
 
 
-def test_one_run_hardens_the_example_a_second_changes_nothing_and_absent_undoes_it(cluster: ControlPlane) -> None:
-    def harden(*arguments: str) -> dict[str, int]:
-        environ = {
-            "K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig),
-            # as ansible-core 2.24 will have it
-            "ANSIBLE_INJECT_FACT_VARS": "false",
-        }
-        result = run_playbook("hardened.k8s.harden", "-e", f"@{EXAMPLE}", *arguments, environ=environ)
+def harden(*arguments: str, **environ: str) -> Result:
+    return run_playbook("hardened.k8s.harden", *arguments, environ=environ)
+
+
+def spaces(cluster: ControlPlane, prefix: str) -> list[str]:
+    names = (item["metadata"]["name"] for item in cluster.get("/api/v1/namespaces")["items"])
+    return [name for name in names if name.startswith(prefix)]
+
+
+def test_the_example_is_predicted_made_left_alone_and_undone(
+    cluster: ControlPlane, requests: t.Callable[[], Requests]
+) -> None:
+    def run(*more: str) -> int:
+        result = harden("-e", f"@{EXAMPLE}", *more, K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
         assert result["rc"] == 0, result["output"]
-        stats: dict[str, int] = result["stats"]["localhost"]
-        return stats
+        changed: int = result["stats"]["localhost"]["changed"]
+        return changed
 
-    def spaces() -> set[str]:
-        return {item["metadata"]["name"] for item in cluster.get("/api/v1/namespaces")["items"]} & SPACES
-
-    assert harden("--check", "--diff")["changed"] == 1
-    assert spaces() == set()
-    assert harden()["changed"] == 1
-    assert spaces() == SPACES
-    assert harden()["changed"] == 0
-    assert harden("--check")["changed"] == 0
-    as_team = ["--as=dev", "--as-group=boutique-deployers", "-n", "boutique-web"]
-    assert cluster.kubectl("auth", "can-i", "patch", "deployments.apps", *as_team).strip() == "yes"
-    with pytest.raises(RuntimeError):  # kubectl says no, and ends with 1
-        cluster.kubectl("auth", "can-i", "get", "secrets", *as_team)
-    assert harden("-e", "cluster_state=absent")["changed"] == 1
-    assert spaces() == set()
+    assert run("--check", "--diff") == 1
+    assert spaces(cluster, "boutique-") == []
+    assert run() == 1
+    assert len(spaces(cluster, "boutique-")) == 5
+    counted = requests()
+    assert run() == 0
+    assert {uri for _verb, uri in counted.writes()} == {
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews"  # what the example expects is asked every time
+    }
+    assert run("-e", "cluster_state=absent") == 1
+    assert spaces(cluster, "boutique-") == []
 
 
-def test_an_empty_list_prunes_nothing(cluster: ControlPlane) -> None:
-    environ = {"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)}
-    result = run_playbook("hardened.k8s.harden", "-e", "cluster_prune=true", environ=environ)
+def test_a_fleet_is_an_inventory_whose_hosts_are_clusters(
+    cluster: ControlPlane, prefix: str, tmp_path: Path
+) -> None:
+    """One that cannot be reached does not keep the others from being hardened."""
+    hosts = {
+        "near": {"harden_connection": {"kubeconfig": str(cluster.kubeconfig)}},
+        "gone": {"harden_connection": {"kubeconfig": str(tmp_path / "nowhere")}},
+    }
+    declared = {"cluster_tenants": [{"name": prefix}], "cluster_owner": prefix}
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(json.dumps({"clusters": {"hosts": hosts, "vars": declared}}))
+    result = harden("-i", str(inventory))
+    assert result["stats"]["near"]["changed"] == 1, result["output"]
+    assert result["stats"]["gone"]["failed"] == 1
+    assert "nowhere" in result["output"]
+    assert spaces(cluster, prefix) == [prefix]
+
+
+def test_a_fleet_without_clusters_is_not_the_cluster_at_hand(
+    cluster: ControlPlane, prefix: str, tmp_path: Path
+) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(json.dumps({"clusters": {"hosts": {}}}))
+    declared = json.dumps({"cluster_tenants": [{"name": prefix}]})
+    result = harden("-i", str(inventory), "-e", declared, K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
+    assert result["stats"] == {}
+    assert spaces(cluster, prefix) == []
+
+
+def test_an_empty_declaration_is_told_before_it_prunes_everything(cluster: ControlPlane) -> None:
+    result = harden("-e", "cluster_prune=true", K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
     assert result["rc"] != 0
-    assert "would delete all that owner tenant has" in result["output"]
+    assert "cluster_tenants is empty" in result["output"]

@@ -21,6 +21,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
 
 LEVELS = ("privileged", "baseline", "restricted")
 _POD_SECURITY = "pod-security.kubernetes.io/"
+_MARKS = ("hardened.k8s/", "applyset.kubernetes.io/")
 #: Modes of Pod Security admission that a stage switches on.
 _MODES = {"observe": ("audit",), "warn": ("audit", "warn"), "enforce": ("audit", "warn", "enforce")}
 
@@ -43,6 +44,7 @@ def declare(item: t.Mapping[str, t.Any], where: str, context: Context) -> Declar
         name = values.dns_label(item["name"], "namespace")
         labels = values.labels(item.get("labels", {}))
         annotations = values.annotation_map(item.get("annotations", {}))
+        _check_marks({**labels, **annotations})
         labels.update(_pod_security(item, labels, stage, context.minor))
     except ItemError as error:
         declaration.problem(where, error.reason, error.remedy, Ref("Namespace", "", str(item["name"])))
@@ -52,10 +54,17 @@ def declare(item: t.Mapping[str, t.Any], where: str, context: Context) -> Declar
     return declaration
 
 
+def _check_marks(keys: t.Iterable[str]) -> None:
+    """By its marks this collection tells what it may delete: nobody else may write them."""
+    mark = next((key for key in keys if key.startswith(_MARKS)), None)
+    if mark:
+        raise ItemError(f"{mark} is how this collection marks what it made", "Leave it out")
+
+
 def _pod_security(
     item: t.Mapping[str, t.Any], labels: t.Mapping[str, str], stage: str, minor: t.Optional[int]
 ) -> t.Dict[str, str]:
-    """The Pod Security labels of a level at a stage, the version pinned so that an upgrade changes nothing by itself."""
+    """The Pod Security labels of a level at a stage, of a fixed version: an upgrade alone changes nothing."""
     level = item.get("pod_security")
     if not level:
         if item.get("pod_security_version"):
@@ -63,9 +72,11 @@ def _pod_security(
         return {}
     own = sorted(key for key in labels if key.startswith(_POD_SECURITY))
     if own:
-        raise ItemError(f"pod_security and the label {own[0]} say the same thing twice", "Leave the label out")
+        raise ItemError(
+            f"pod_security and the label {own[0]} say the same thing twice", "Leave the label out"
+        )
     version = item.get("pod_security_version") or (f"v1.{minor}" if minor else "latest")
-    if version != "latest" and not re.fullmatch(r"v1\.\d+", version):
+    if version != "latest" and not re.fullmatch(r"v1\.(0|[1-9][0-9]*)", version):
         raise ItemError(f"pod_security_version {version!r} is no version", "Write it as v1.37, or latest")
     return {
         key: value
@@ -88,7 +99,7 @@ def _default_service_account(
             Finding(
                 "namespace/default-token",
                 ref,
-                "pods without a service account of their own are given the default one's token; enforce ends that",
+                "pods without a service account of their own get the default one's token until stage enforce",
                 "Give pods that call the API server a service account of their own before stage enforce",
             )
         )
@@ -139,5 +150,9 @@ def _take_level(labels: t.Dict[str, str], stages: t.Collection[str]) -> t.Dict[s
         if set(present) == keys and len(levels) == len(versions) == 1 and levels <= set(LEVELS):
             for key in keys:
                 del labels[key]
-            return {"pod_security": str(levels.pop()), "pod_security_version": str(versions.pop()), "stage": stage}
+            return {
+                "pod_security": str(levels.pop()),
+                "pod_security_version": str(versions.pop()),
+                "stage": stage,
+            }
     return {}

@@ -5,23 +5,28 @@
 """Resource quotas and limit ranges of a namespace, declared together.
 
 A quota on CPU or memory refuses every pod whose containers do not name that resource; a declaration that does
-not say what such containers get (``limits``) is a finding. No default is ever guessed. Rules: k8s.io/kubernetes, pkg/apis/core/validation
-(ValidateResourceQuota, ValidateLimitRange).
+not say what such containers get (``limits``) is a finding. No default is ever guessed.
+
+Rules: k8s.io/kubernetes, pkg/apis/core/validation (ValidateResourceQuota, ValidateLimitRange). What the API
+takes but never counts, such as a quota on ``example.com/gpu`` without ``requests.``, is refused too.
 """
 
 from __future__ import annotations
 
+import decimal
+import itertools
 import re
 import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import ItemError
-from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES, Finding, Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES, Finding
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import values
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
     Context,
     Declaration,
     Manifest,
     manifest,
+    ref_of,
 )
 
 QUOTA_NAME, LIMITS_NAME = "quota", "limits"
@@ -38,16 +43,30 @@ _SCOPES = (
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 _SCOPES_WITH_VALUES = ("PriorityClass", "VolumeAttributesClass")
 _COMPUTE = ("cpu", "memory", "ephemeral-storage")
-_KEYS = frozenset(
-    ["pods", "services", "secrets", "configmaps", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas"]
-    + ["services.nodeports", "services.loadbalancers", "requests.storage", *_COMPUTE]
-    + [f"{side}.{resource}" for side in ("requests", "limits") for resource in _COMPUTE]
+_SIDES = ("requests", "limits")
+#: Keys that count objects, and so are whole numbers.
+_OBJECTS = frozenset(
+    [
+        *("pods", "services", "services.nodeports", "services.loadbalancers", "persistentvolumeclaims"),
+        *("secrets", "configmaps", "replicationcontrollers", "resourcequotas"),
+    ]
 )
-_COUNT = re.compile(r"count/[a-z0-9][-a-z0-9]*(\.[a-z0-9][-a-z0-9.]*)?")
-_STORAGE_CLASS = re.compile(r"[a-z0-9][-a-z0-9.]*\.storageclass\.storage\.k8s\.io/(requests\.storage|persistentvolumeclaims)")
-_DEVICE_CLASS = re.compile(r"[a-z0-9][-a-z0-9.]*\.deviceclass\.resource\.k8s\.io/devices")
-_VOLUME_CLASS = re.compile(r"[a-z0-9][-a-z0-9.]*\.volumeattributesclass\.storage\.k8s\.io/\S+")
-_EXTENDED = re.compile(r"(requests\.)?([a-z0-9][-a-z0-9.]*/[A-Za-z0-9][-A-Za-z0-9_.]*|hugepages-\w+)")
+_STANDARD = frozenset(
+    [*_OBJECTS, "requests.storage", *_COMPUTE, *(f"{side}.{name}" for side in _SIDES for name in _COMPUTE)]
+)
+_HUGE_PAGES = ("hugepages-", "requests.hugepages-")
+_COUNT = re.compile(r"count/[a-z0-9][-a-z0-9.]*")
+_STORAGE_CLASS = re.compile(
+    r"[^/]+\.storageclass\.storage\.k8s\.io/(requests\.storage|persistentvolumeclaims)"
+)
+_DEVICE_CLASS = re.compile(r"[^/]+\.deviceclass\.resource\.k8s\.io/devices")
+_EXTENDED = re.compile(r"requests\.[^/]+/[^/]+")
+
+#: Keys that every container has to name once a quota limits them; the API server's own list.
+_DEMANDING = frozenset(f"{side}.{name}" for side in _SIDES for name in ("cpu", "memory"))
+#: Which keys a scope that selects pods can limit; extended resources too.
+_OF_PODS = frozenset(["pods", "count/pods", "cpu", "memory", *_DEMANDING])
+_OF_CLAIMS = frozenset(["persistentvolumeclaims", "count/persistentvolumeclaims", "requests.storage"])
 
 _AMOUNTS: t.Dict[str, t.Any] = {
     "default": {"type": "dict"},
@@ -128,18 +147,21 @@ def declare(item: t.Mapping[str, t.Any], where: str, context: Context) -> Declar
             declaration.add(built, place, stage)
         else:
             _withdraw(declaration, built, place)
-        missing = sorted(demanded(built) - covered) if built["kind"] == "ResourceQuota" else []
+    for _place, built in quotas:
+        missing = sorted(demanded(built) - covered)
         if missing:
-            declaration.findings.append(_no_defaults(built, missing))
+            declaration.findings.append(_no_defaults(built, missing, refuse=stage == "enforce"))
     return declaration
 
 
-_Builder = t.Callable[[t.Mapping[str, t.Any], str], Manifest]
+_Item = t.Mapping[str, t.Any]
+_Builder = t.Callable[[_Item, str], Manifest]
 
 
 def _made(
-    declaration: Declaration, items: t.Iterable[t.Tuple[str, t.Mapping[str, t.Any]]], build: _Builder, namespace: str
+    declaration: Declaration, items: t.Iterable[t.Tuple[str, _Item]], build: _Builder, namespace: str
 ) -> t.Iterator[t.Tuple[str, Manifest]]:
+    """Each item's object and its place in the input; what cannot be made is a problem of that item alone."""
     for place, item in items:
         try:
             yield place, build(item, namespace)
@@ -147,14 +169,14 @@ def _made(
             declaration.problem(place, error.reason, error.remedy)
 
 
-def _quota_items(item: t.Mapping[str, t.Any], where: str) -> t.Iterator[t.Tuple[str, t.Mapping[str, t.Any]]]:
+def _quota_items(item: _Item, where: str) -> t.Iterator[t.Tuple[str, _Item]]:
     if item.get("quota"):
         yield f"{where}.quota", {"name": QUOTA_NAME, "hard": item["quota"]}
     for index, quota in enumerate(item.get("quotas", ())):
         yield f"{where}.quotas[{index}] ({quota['name']})", quota
 
 
-def _range_items(item: t.Mapping[str, t.Any], where: str) -> t.Iterator[t.Tuple[str, t.Mapping[str, t.Any]]]:
+def _range_items(item: _Item, where: str) -> t.Iterator[t.Tuple[str, _Item]]:
     if item.get("limits"):
         yield f"{where}.limits", {"name": LIMITS_NAME, "limits": [{"type": "Container", **item["limits"]}]}
     for index, limit_range in enumerate(item.get("limit_ranges", ())):
@@ -162,7 +184,7 @@ def _range_items(item: t.Mapping[str, t.Any], where: str) -> t.Iterator[t.Tuple[
 
 
 def _withdraw(declaration: Declaration, built: Manifest, where: str) -> None:
-    ref = Ref(built["kind"], built["metadata"]["namespace"], built["metadata"]["name"])
+    ref = ref_of(built)
     declaration.withdraw(ref, where)
     declaration.findings.append(
         Finding(
@@ -174,7 +196,7 @@ def _withdraw(declaration: Declaration, built: Manifest, where: str) -> None:
     )
 
 
-def amounts(mapping: t.Mapping[t.Any, t.Any], where: str) -> t.Dict[str, str]:
+def _amounts(mapping: t.Mapping[t.Any, t.Any], where: str) -> t.Dict[str, str]:
     """A checked map of quantities, none negative, as text."""
     checked = {}
     for key, value in mapping.items():
@@ -191,13 +213,18 @@ def amounts(mapping: t.Mapping[t.Any, t.Any], where: str) -> t.Dict[str, str]:
 # -- quotas
 
 
-def _quota(item: t.Mapping[str, t.Any], namespace: str) -> Manifest:
+def _quota(item: _Item, namespace: str) -> Manifest:
     name = values.dns_subdomain(item["name"])
-    hard = amounts(item["hard"], "hard")
+    hard = _amounts(item["hard"], "hard")
     if not hard:
         raise ItemError("the quota limits nothing", "Name at least one resource, such as pods: 50")
-    for key in hard:
+    for key, amount in hard.items():
         _check_key(key)
+        number = values.quantity(amount)
+        if _counts_objects(key) and number != number.to_integral_value():
+            raise ItemError(
+                f"hard[{key}]: {amount} is not a whole number", "Objects are counted in whole numbers"
+            )
     scopes = list(item.get("scopes", ()))
     selector = [_selector(entry) for entry in item.get("scope_selector", ())]
     _check_scopes(hard, [*scopes, *(entry["scopeName"] for entry in selector)])
@@ -210,18 +237,29 @@ def _quota(item: t.Mapping[str, t.Any], namespace: str) -> Manifest:
 
 
 def _check_key(key: str) -> None:
-    patterns = (_COUNT, _STORAGE_CLASS, _DEVICE_CLASS, _VOLUME_CLASS, _EXTENDED)
-    if key not in _KEYS and not any(pattern.fullmatch(key) for pattern in patterns):
+    values.qualified_name(key, "resource")
+    if key in _STANDARD or key.startswith(_HUGE_PAGES):
+        return
+    if any(pattern.fullmatch(key) for pattern in (_COUNT, _STORAGE_CLASS, _DEVICE_CLASS, _EXTENDED)):
+        return
+    if "/" in key and not key.startswith("count/"):
+        bare = key[len("limits.") :] if key.startswith("limits.") else key
         raise ItemError(
-            f"hard[{key}]: no resource that a quota can limit",
-            "Use pods, requests.cpu, limits.memory, count/<resource>.<group>, "
-            "<class>.storageclass.storage.k8s.io/requests.storage or requests.<extended resource>",
+            f"hard[{key}]: a quota never counts this", f"If it is an extended resource, write requests.{bare}"
         )
-    if key.startswith("limits.") and "/" in key:
-        raise ItemError(f"hard[{key}]: extended resources have no limits of their own", f"Use requests.{key[7:]}")
+    raise ItemError(
+        f"hard[{key}]: no resource that a quota can limit",
+        "Use pods, requests.cpu, limits.memory, count/<resource>.<group>, "
+        "<class>.storageclass.storage.k8s.io/requests.storage or requests.<extended resource>",
+    )
 
 
-def _selector(entry: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def _counts_objects(key: str) -> bool:
+    """Keys that the API takes whole numbers for; it judges those with a domain by the domain alone."""
+    return key in _OBJECTS or ("/" in key and not key.startswith("requests."))
+
+
+def _selector(entry: _Item) -> t.Dict[str, t.Any]:
     name, operator, wanted = entry["scope_name"], entry["operator"], list(entry.get("values", ()))
     if operator in ("In", "NotIn") and not wanted:
         raise ItemError(f"scope_selector {name} {operator} has no values", "Name at least one, or use Exists")
@@ -229,37 +267,46 @@ def _selector(entry: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         raise ItemError(f"scope_selector {name} {operator} takes no values", "Leave values out, or use In")
     if name not in _SCOPES_WITH_VALUES and operator != "Exists":
         raise ItemError(f"scope_selector {name} only knows the operator Exists", "Use operator: Exists")
+    for value in wanted:
+        values.label_value(
+            value
+        )  # the API server selects as if they were: with any other, no pod is admitted
     result: t.Dict[str, t.Any] = {"scopeName": name, "operator": operator}
     return {**result, "values": wanted} if wanted else result
 
 
-def _check_scopes(hard: t.Mapping[str, str], scopes: t.Sequence[str]) -> None:
+def _check_scopes(hard: t.Iterable[str], scopes: t.Collection[str]) -> None:
     for one, other in (("Terminating", "NotTerminating"), ("BestEffort", "NotBestEffort")):
         if one in scopes and other in scopes:
-            raise ItemError(f"scopes {one} and {other} exclude each other", "Declare two quotas, one for each")
+            raise ItemError(
+                f"scopes {one} and {other} exclude each other", "Declare two quotas, one for each of them"
+            )
     for scope in scopes:
         for key in hard:
             if not _scope_allows(scope, key):
                 raise ItemError(
-                    f"hard[{key}]: scope {scope} does not go with it", "Declare a second quota without this scope"
+                    f"hard[{key}]: scope {scope} does not go with it",
+                    "Declare a second quota, without this scope",
                 )
 
 
 def _scope_allows(scope: str, key: str) -> bool:
     """Scopes select pods (BestEffort only counts them) or claims (VolumeAttributesClass)."""
     if scope == "VolumeAttributesClass":
-        return key in ("persistentvolumeclaims", "requests.storage") or "storageclass.storage.k8s.io" in key
-    if scope == "BestEffort":
-        return key == "pods"
-    return key == "pods" or key in _COMPUTE or key.startswith(("requests.", "limits.")) and key != "requests.storage"
+        return key in _OF_CLAIMS or bool(_STORAGE_CLASS.fullmatch(key))
+    if scope == "BestEffort" and key not in ("pods", "count/pods"):
+        return bool(_EXTENDED.fullmatch(key))
+    return key in _OF_PODS or bool(_EXTENDED.fullmatch(key))
 
 
 # -- limit ranges
 
 
-def _limit_range(item: t.Mapping[str, t.Any], namespace: str) -> Manifest:
+def _limit_range(item: _Item, namespace: str) -> Manifest:
     name = values.dns_subdomain(item["name"])
     limits = [_limit(entry) for entry in item["limits"]]
+    if not limits:
+        raise ItemError("the limit range limits nothing", "Say limits, once for each type")
     kinds = [limit["type"] for limit in limits]
     twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
     if twice:
@@ -267,40 +314,76 @@ def _limit_range(item: t.Mapping[str, t.Any], namespace: str) -> Manifest:
     return manifest("v1", "LimitRange", name, namespace, spec={"limits": limits})
 
 
-def _limit(entry: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def _limit(entry: _Item) -> t.Dict[str, t.Any]:
     kind = entry["type"]
-    limit: t.Dict[str, t.Any] = {"type": kind}
-    for option, field in _FIELDS.items():
-        given = amounts(entry.get(option, {}), option)
-        if not given:
-            continue
-        if kind != "Container" and option in ("default", "default_request"):
+    given = {option: _amounts(entry[option], option) for option in _FIELDS if entry.get(option)}
+    if not given:
+        raise ItemError(f"the limits for {kind} say nothing", f"Name at least one of {', '.join(_FIELDS)}")
+    for option, amounts in given.items():
+        if kind != "Container" and option.startswith("default"):
             raise ItemError(f"{option} is for type Container, not {kind}", "Leave it out")
-        limit[field] = given
-    if len(limit) == 1:
-        raise ItemError(f"the limits for {kind} say nothing", "Name at least one of max, min, default, default_request")
-    if kind == "PersistentVolumeClaim" and not any("storage" in limit.get(side, {}) for side in ("min", "max")):
-        raise ItemError("limits for PersistentVolumeClaim need min or max of storage", "Add max: {storage: 100Gi}")
-    _check_order(limit)
-    return limit
+        for key in amounts:
+            _check_limited(kind, option, key)
+    if kind == "PersistentVolumeClaim" and not {"min", "max"} & set(given):
+        raise ItemError(
+            "limits for PersistentVolumeClaim need min or max of storage", "Add max: {storage: 100Gi}"
+        )
+    _check_order(given)
+    return {"type": kind, **{_FIELDS[option]: amounts for option, amounts in given.items()}}
 
 
-def _check_order(limit: t.Mapping[str, t.Any]) -> None:
-    """min <= defaultRequest <= default <= max, for each resource; a ratio is at least 1 and not above max/min."""
-    order = ("min", "defaultRequest", "default", "max")
-    for index, low in enumerate(order):
-        for high in order[index + 1 :]:
-            for key in set(limit.get(low, {})) & set(limit.get(high, {})):
-                if values.quantity(limit[low][key]) > values.quantity(limit[high][key]):
-                    raise ItemError(
-                        f"{low} {key} {limit[low][key]} is above {high} {key} {limit[high][key]}", f"Raise {high} or lower {low}"
-                    )
-    for key, ratio in limit.get("maxLimitRequestRatio", {}).items():
-        if values.quantity(ratio) < 1:
-            raise ItemError(f"max_limit_request_ratio {key} {ratio} is below 1", "A limit is never below its request")
-        top, bottom = limit.get("max", {}).get(key), limit.get("min", {}).get(key)
-        if top and bottom and values.quantity(bottom) and values.quantity(ratio) > values.quantity(top) / values.quantity(bottom):
-            raise ItemError(f"max_limit_request_ratio {key} {ratio} is above max/min", "Lower it")
+def _check_limited(kind: str, option: str, key: str) -> None:
+    """Containers ask for compute and extended resources, claims for storage."""
+    values.qualified_name(key, "resource")
+    if kind == "PersistentVolumeClaim":
+        known = key == "storage"
+    else:
+        known = key in _COMPUTE or key.startswith("hugepages-") or ("/" in key and key[:9] != "requests.")
+    if not known:
+        raise ItemError(
+            f"{option}[{key}]: nothing that a {kind} asks for",
+            "Use storage"
+            if kind == "PersistentVolumeClaim"
+            else "Use cpu, memory, ephemeral-storage, hugepages-<size> or an extended resource",
+        )
+
+
+_Given = t.Mapping[str, t.Mapping[str, str]]
+
+
+def _check_order(given: _Given) -> None:
+    """min <= default_request <= default <= max for each resource, and a ratio between 1 and max/min.
+
+    :param given: option -> resource -> quantity.
+    """
+    for key in sorted({key for amounts in given.values() for key in amounts}):
+        worth = {option: values.quantity(amounts[key]) for option, amounts in given.items() if key in amounts}
+        for low, high in itertools.combinations(("min", "default_request", "default", "max"), 2):
+            if low in worth and high in worth and worth[low] > worth[high]:
+                raise ItemError(
+                    f"{low}[{key}]: {given[low][key]} is above {high}, {given[high][key]}",
+                    f"Raise {high} or lower {low}",
+                )
+        _check_overcommitment(key, worth)
+
+
+def _check_overcommitment(key: str, worth: t.Mapping[str, decimal.Decimal]) -> None:
+    """How far limits may be above requests: as far as the ratio says, huge pages and devices not at all."""
+    # the API server takes the maximum for a default that is not said
+    default, request = worth.get("default", worth.get("max")), worth.get("default_request")
+    strict = "/" in key or key.startswith("hugepages-")
+    if strict and default is not None and request is not None and default != request:
+        raise ItemError(
+            f"default_request[{key}] is not its default, but {key} cannot be overcommitted",
+            "Say the same in default and default_request",
+        )
+    ratio = worth.get("max_limit_request_ratio")
+    if ratio is None:
+        return
+    if ratio < 1:
+        raise ItemError(f"max_limit_request_ratio[{key}] is below 1", "A limit is never below its request")
+    if worth.get("min") and "max" in worth and ratio * worth["min"] > worth["max"]:
+        raise ItemError(f"max_limit_request_ratio[{key}] is above max/min", "Lower it, or leave it out")
 
 
 # -- quota and defaults together
@@ -323,21 +406,19 @@ def container_defaults(limit: t.Mapping[str, t.Any]) -> t.Set[str]:
     return {f"limits.{key}" for key in limited} | {f"requests.{key}" for key in requested}
 
 
-def demanded(quota: t.Mapping[str, t.Any]) -> t.Set[str]:
+def demanded(quota: Manifest) -> t.Set[str]:
     """What every container must name under a quota: CPU and memory, requests and limits."""
-    if "BestEffort" in quota["spec"].get("scopes", ()):
-        return set()
-    keys = {f"requests.{key}" if key in ("cpu", "memory") else key for key in quota["spec"]["hard"]}
-    return keys & {f"{side}.{key}" for side in ("requests", "limits") for key in ("cpu", "memory")}
+    hard = {f"requests.{key}" if key in ("cpu", "memory") else key for key in quota["spec"]["hard"]}
+    return hard & _DEMANDING
 
 
-def _no_defaults(quota: Manifest, missing: t.Sequence[str]) -> Finding:
+def _no_defaults(quota: Manifest, missing: t.Sequence[str], refuse: bool) -> Finding:
     return Finding(
         "quota/no-defaults",
-        Ref("ResourceQuota", quota["metadata"]["namespace"], quota["metadata"]["name"]),
+        ref_of(quota),
         f"under this quota every container must name {', '.join(missing)}, or its pod is refused",
         f"Say what containers get that name nothing: {_example(missing)}",
-        refuse=True,
+        refuse=refuse,
     )
 
 
@@ -357,19 +438,20 @@ def _example(missing: t.Sequence[str]) -> str:
 # -- the inverse
 
 
-def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
-    """The options that declare exactly these ResourceQuotas and LimitRanges."""
+def describe(objects: t.Iterable[Manifest]) -> t.Dict[str, t.Any]:
+    """The options that declare exactly these ResourceQuotas and LimitRanges; empty ones are left out."""
     item: t.Dict[str, t.Any] = {}
     for built in objects:
         name = built["metadata"]["name"]
-        if built["kind"] == "ResourceQuota":
-            quota = _describe_quota(built)
+        if built["kind"] == "ResourceQuota" and built["spec"].get("hard"):
+            quota = {"name": name, **_describe_quota(built["spec"])}
             if name == QUOTA_NAME and set(quota) == {"name", "hard"}:
                 item["quota"] = quota["hard"]
             else:
                 item.setdefault("quotas", []).append(quota)
         elif built["kind"] == "LimitRange":
-            limits = [_describe_limit(limit) for limit in built["spec"].get("limits", ())]
+            described = map(_describe_limit, built["spec"].get("limits") or ())
+            limits = [limit for limit in described if len(limit) > 1]
             if name == LIMITS_NAME and [limit["type"] for limit in limits] == ["Container"]:
                 item["limits"] = {key: value for key, value in limits[0].items() if key != "type"}
             elif limits:
@@ -377,22 +459,17 @@ def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
     return item
 
 
-def _describe_quota(built: Manifest) -> t.Dict[str, t.Any]:
-    spec = built["spec"]
-    quota: t.Dict[str, t.Any] = {"name": built["metadata"]["name"], "hard": dict(spec.get("hard", {}))}
+def _describe_quota(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    quota: t.Dict[str, t.Any] = {"hard": dict(spec["hard"])}
     if spec.get("scopes"):
         quota["scopes"] = list(spec["scopes"])
     selector = (spec.get("scopeSelector") or {}).get("matchExpressions")
     if selector:
         quota["scope_selector"] = [
             {
-                key: value
-                for key, value in (
-                    ("scope_name", entry["scopeName"]),
-                    ("operator", entry["operator"]),
-                    ("values", entry.get("values")),
-                )
-                if value
+                "scope_name": entry["scopeName"],
+                "operator": entry["operator"],
+                **({"values": list(entry["values"])} if entry.get("values") else {}),
             }
             for entry in selector
         ]

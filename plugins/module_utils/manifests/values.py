@@ -119,12 +119,12 @@ def qualified_name(value: t.Any, what: str) -> str:
     """``[prefix/]name``: keys of labels, names of resources."""
     text = str(value)
     prefix, slash, name = text.rpartition("/")
-    if slash:
-        dns_subdomain(prefix, f"{what} prefix")
-    if not _QUALIFIED.fullmatch(name):
+    prefixed = not slash or (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix))
+    if not prefixed or not _QUALIFIED.fullmatch(name):
         raise ItemError(
             f"{text!r} is not a {what}",
-            "Use [prefix/]name, the name of letters, digits, '-', '_' and '.', 63 at most",
+            "Use [prefix/]name, the prefix a DNS subdomain, "
+            "the name of letters, digits, '-', '_' and '.', 63 at most",
         )
     return text
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.hardened.k8s.plugins.module_utils.arguments import ItemChecker
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import namespace
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
@@ -54,6 +55,8 @@ def test_a_name_is_a_namespace_and_a_default_account_without_token() -> None:
             "automountServiceAccountToken": False,
         },
     ]
+    assert set(declaration.where.values()) == {"namespaces[0] (shop)"}
+    assert set(declaration.stages.values()) == {"enforce"}
     assert (declaration.withdrawn, declaration.findings) == ([], [])
 
 
@@ -97,7 +100,7 @@ def test_the_version_is_pinned_to_the_api_servers(
     assert declared[PSA + "audit-version"] == expected
 
 
-@pytest.mark.parametrize("version", ["1.37", "v1", "v2.0", "v1.37.2", "Latest", "v1.x"])
+@pytest.mark.parametrize("version", ["1.37", "v1", "v2.0", "v1.37.2", "v1.037", "v1.37\n", "Latest", "v1.x"])
 def test_a_version_that_is_none_is_named(version: str) -> None:
     assert repr(version) in mistake(pod_security="restricted", pod_security_version=version)
 
@@ -151,6 +154,10 @@ def test_a_token_that_is_wanted_stays_and_nothing_is_told(stage: str) -> None:
         ({"labels": {"on": True}}, "True"),
         ({"annotations": {"on": True}}, "True"),
         ({"annotations": {"a b": "c"}}, "'a b'"),
+        ({"labels": {"version": 1.1}}, "1.1"),
+        ({"labels": {"hardened.k8s/owner": "me"}}, "hardened.k8s/owner"),
+        ({"labels": {"applyset.kubernetes.io/part-of": "mine"}}, "applyset.kubernetes.io/part-of"),
+        ({"annotations": {"hardened.k8s/created": "namespace"}}, "hardened.k8s/created"),
     ],
 )
 def test_a_mistake_is_named_and_nothing_is_declared(options: dict[str, t.Any], text: str) -> None:
@@ -187,7 +194,8 @@ def _items(draw: st.DrawFn) -> dict[str, t.Any]:
 def test_what_is_described_declares_the_same(item: dict[str, t.Any], stage: str) -> None:
     first = declare(stage, **item)
     assert first.problems == []
-    described = namespace.describe(first.objects)
+    described, errors = ItemChecker(namespace.SPEC).check(namespace.describe(first.objects))
+    assert errors == []
     again = namespace.declare(described, "again", Context(stage, 30))
     assert again.problems == []
     assert again.objects == first.objects
@@ -222,6 +230,27 @@ def live(**found: str) -> Manifest:
 def test_labels_that_no_stage_wrote_stay_labels(found: dict[str, str]) -> None:
     described = namespace.describe([live(**found)])
     assert described == {"name": "shop", "labels": found, "default_service_account_token": True}
+
+
+def test_a_level_of_a_stage_that_the_item_may_not_have_stays_labels() -> None:
+    objects = declare("observe", pod_security="baseline").objects
+    assert namespace.describe(objects, ["observe"])["stage"] == "observe"
+    assert namespace.describe(objects, ["enforce"]) == {
+        "name": "shop",
+        "labels": {PSA + "audit": "baseline", PSA + "audit-version": "v1.37"},
+        "default_service_account_token": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "automount", "token"),
+    [("default", False, False), ("default", True, True), ("default", None, True), ("web", False, True)],
+)
+def test_only_the_default_accounts_token_is_told(name: str, automount: bool | None, token: bool) -> None:
+    account: Manifest = {"kind": "ServiceAccount", "metadata": {"name": name}}
+    if automount is not None:
+        account["automountServiceAccountToken"] = automount
+    assert namespace.describe([account, live()])["default_service_account_token"] is token
 
 
 def test_a_description_leaves_out_what_others_write_for_themselves() -> None:
