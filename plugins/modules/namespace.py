@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Makes namespaces as declared, with labels, annotations, a Pod Security level that the stage turns into labels, and a default service account whose token is not mounted.
+  - Makes namespaces as declared, with labels, annotations, a Pod Security level that the stage turns into labels,
+    and a default service account whose token is not mounted.
   - Many namespaces in one call.
 extends_documentation_fragment:
   - hardened.k8s.auth
@@ -63,7 +64,8 @@ options:
   owner:
     default: namespace
 notes:
-  - The caller needs the verbs list, get, create and patch on namespaces and serviceaccounts, and delete on namespaces for O(state=absent) and O(prune).
+  - The caller needs the verbs list, get, create and patch on namespaces and serviceaccounts, and delete on
+    namespaces for O(state=absent) and O(prune).
 """
 
 EXAMPLES = r"""
@@ -108,7 +110,8 @@ objects:
       type: str
     action:
       description:
-        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged),
+          V(refused) and V(failed).
       type: str
     predicted:
       description: Whether the server could not be asked, because the namespace does not exist yet.

@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Makes the ResourceQuotas and LimitRanges of namespaces as declared, together, because a quota on CPU or memory refuses pods that name none.
+  - Makes the ResourceQuotas and LimitRanges of namespaces as declared, together, because a quota on CPU or memory
+    refuses pods that name none.
   - What a quota would refuse is found before it is written.
 extends_documentation_fragment:
   - hardened.k8s.auth
@@ -37,7 +38,8 @@ options:
       quota:
         description:
           - Limits of the ResourceQuota C(quota), from resource to quantity.
-          - Any key of the API - C(requests.*), C(limits.*), C(pods), C(services.loadbalancers), C(count/<resource>.<group>),
+          - Any key of the API - C(requests.*), C(limits.*), C(pods), C(services.loadbalancers),
+            C(count/<resource>.<group>),
             C(<class>.storageclass.storage.k8s.io/requests.storage), extended resources and others.
           - A limit below what the namespace uses is refused (rule C(quota/below-use)); so is one on CPU or memory
             without a default for containers that name none (rule C(quota/no-defaults)).
@@ -151,7 +153,9 @@ options:
   owner:
     default: resource_quota
 notes:
-  - The caller needs the verbs list, create and patch on resourcequotas and limitranges, delete on them for O(state=absent), O(prune) and stages below V(enforce), and list on what a new quota counts - pods, services, persistentvolumeclaims, secrets, configmaps, replicationcontrollers.
+  - The caller needs the verbs list, create and patch on resourcequotas and limitranges, delete on them for
+    O(state=absent), O(prune) and stages below V(enforce), and list on what a new quota counts - pods, services,
+    persistentvolumeclaims, secrets, configmaps, replicationcontrollers.
   - Quotas have no milder form. Below stage V(enforce) they are removed if this owner has them, and reported.
 """
 
@@ -190,7 +194,8 @@ objects:
       type: str
     action:
       description:
-        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged),
+          V(refused) and V(failed).
       type: str
     predicted:
       description: Whether the server could not be asked, because the namespace does not exist yet.

@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Makes namespaces as declared, with their Pod Security level, quotas, service accounts, roles, access and network policies.
-  - Composes M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and M(hardened.k8s.network_policy). What a tenant does not declare is not touched.
+  - Makes namespaces as declared, with their Pod Security level, quotas, service accounts, roles, access and network
+    policies.
+  - Composes M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and
+    M(hardened.k8s.network_policy). What a tenant does not declare is not touched.
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -32,7 +34,8 @@ options:
         required: true
       profile:
         description:
-          - Name of the profile in O(profiles) that completes this tenant. Dictionaries are merged, anything else that the tenant declares replaces the profile's.
+          - Name of the profile in O(profiles) that completes this tenant. Dictionaries are merged, anything
+            else that the tenant declares replaces the profile's.
         type: str
       stage:
         description: Stage of this item; the default is O(stage).
@@ -67,7 +70,8 @@ options:
       quota:
         description:
           - Limits of the ResourceQuota C(quota), from resource to quantity.
-          - Any key of the API - C(requests.*), C(limits.*), C(pods), C(services.loadbalancers), C(count/<resource>.<group>),
+          - Any key of the API - C(requests.*), C(limits.*), C(pods), C(services.loadbalancers),
+            C(count/<resource>.<group>),
             C(<class>.storageclass.storage.k8s.io/requests.storage), extended resources and others.
           - A limit below what the namespace uses is refused (rule C(quota/below-use)); so is one on CPU or memory
             without a default for containers that name none (rule C(quota/no-defaults)).
@@ -298,7 +302,10 @@ options:
             description: Cluster role.
             type: str
           subjects:
-            description: Who gets it, one of O(tenants[].bindings[].subjects[].user), O(tenants[].bindings[].subjects[].group) and O(tenants[].bindings[].subjects[].service_account) each.
+            description:
+              - Who gets it, one of O(tenants[].bindings[].subjects[].user),
+                O(tenants[].bindings[].subjects[].group) and
+                O(tenants[].bindings[].subjects[].service_account) each.
             type: list
             elements: dict
             required: true
@@ -352,7 +359,9 @@ options:
             description: Name of a service account.
             type: str
           can:
-            description: Rights that must be there, such as V(get pods), V(create deployments.apps), V(get configmaps web), V(get /metrics).
+            description:
+              - Rights that must be there, such as V(get pods), V(create deployments.apps), V(get
+                configmaps web), V(get /metrics).
             type: list
             elements: str
           cannot:
@@ -364,13 +373,16 @@ options:
         type: dict
         suboptions:
           default_deny:
-            description: Whether everything that no policy allows is denied, in and out, by policy C(default-deny). The default is V(true).
+            description:
+              - Whether everything that no policy allows is denied, in and out, by policy
+                C(default-deny). The default is V(true).
             type: bool
           dns:
             description:
               - Whether pods may ask the cluster's DNS, by policy C(allow-dns). The default is V(true), the pods
                 C(k8s-app=kube-dns) of namespace C(kube-system).
-              - A dictionary of C(namespace), C(pods) and C(cidrs) says where DNS is. A NodeLocal DNS cache is on the host
+              - A dictionary of C(namespace), C(pods) and C(cidrs) says where DNS is. A NodeLocal DNS
+                cache is on the host
                 network and is only reached by C(cidrs).
             type: raw
           ingress:
@@ -379,10 +391,14 @@ options:
             elements: dict
             suboptions:
               name:
-                description: Name of the policy; the default follows from the pods' labels. Flows of one name are one policy.
+                description:
+                  - Name of the policy; the default follows from the pods' labels. Flows of one
+                    name are one policy.
                 type: str
               to:
-                description: Pods of this namespace, by labels or by C(match_labels) and C(match_expressions); all of them without it.
+                description:
+                  - Pods of this namespace, by labels or by C(match_labels) and
+                    C(match_expressions); all of them without it.
                 type: dict
               from:
                 description: Who may connect; everywhere without it.
@@ -402,11 +418,15 @@ options:
                     description: Network outside the cluster, without host bits.
                     type: str
                   except:
-                    description: Parts of O(tenants[].network.ingress[].from[].cidr) that are left out. In egress the metadata addresses always are.
+                    description:
+                      - Parts of O(tenants[].network.ingress[].from[].cidr) that are left out.
+                        In egress the metadata addresses always are.
                     type: list
                     elements: str
               ports:
-                description: V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and C(protocol). All ports without it.
+                description:
+                  - V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port),
+                    C(end_port) and C(protocol). All ports without it.
                 type: list
                 elements: raw
           egress:
@@ -415,10 +435,14 @@ options:
             elements: dict
             suboptions:
               name:
-                description: Name of the policy; the default follows from the pods' labels. Flows of one name are one policy.
+                description:
+                  - Name of the policy; the default follows from the pods' labels. Flows of one
+                    name are one policy.
                 type: str
               from:
-                description: Pods of this namespace, by labels or by C(match_labels) and C(match_expressions); all of them without it.
+                description:
+                  - Pods of this namespace, by labels or by C(match_labels) and
+                    C(match_expressions); all of them without it.
                 type: dict
               to:
                 description: Where they may connect; everywhere without it.
@@ -438,11 +462,15 @@ options:
                     description: Network outside the cluster, without host bits.
                     type: str
                   except:
-                    description: Parts of O(tenants[].network.egress[].to[].cidr) that are left out. In egress the metadata addresses always are.
+                    description:
+                      - Parts of O(tenants[].network.egress[].to[].cidr) that are left out. In
+                        egress the metadata addresses always are.
                     type: list
                     elements: str
               ports:
-                description: V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port), C(end_port) and C(protocol). All ports without it.
+                description:
+                  - V(8080), V(8080/UDP), V(http), V(8000-8010), or a dictionary of C(port),
+                    C(end_port) and C(protocol). All ports without it.
                 type: list
                 elements: raw
           raw:
@@ -492,7 +520,8 @@ options:
   owner:
     default: tenant
 notes:
-  - The caller needs what M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and M(hardened.k8s.network_policy) need, as far as their parts are declared.
+  - The caller needs what M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and
+    M(hardened.k8s.network_policy) need, as far as their parts are declared.
 """
 
 EXAMPLES = r"""
@@ -549,7 +578,8 @@ objects:
       type: str
     action:
       description:
-        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged),
+          V(refused) and V(failed).
       type: str
     predicted:
       description: Whether the server could not be asked, because the namespace does not exist yet.

@@ -40,7 +40,8 @@ options:
 requirements:
   - jmespath, for O(query)
 notes:
-  - The caller needs the verb list on namespaces, serviceaccounts, resourcequotas, limitranges, roles, rolebindings and networkpolicies.
+  - The caller needs the verb list on namespaces, serviceaccounts, resourcequotas, limitranges, roles, rolebindings
+    and networkpolicies.
   - Cluster roles and their bindings belong to no tenant and are not read.
 seealso:
   - module: hardened.k8s.tenant

@@ -83,7 +83,8 @@ def test_host_and_token(cluster: ControlPlane) -> None:
 def test_the_servers_certificate_is_verified_unless_told_otherwise(cluster: ControlPlane) -> None:
     options = {"host": cluster.server, "api_key": cluster.token}
     result = run_module("tenant_info", options)
-    assert result["failed"] and "certificate" in result["msg"]
+    assert result["failed"]
+    assert "certificate" in result["msg"]
     reach({**options, "validate_certs": False})
     reach({**options, "verify_ssl": False})
     reach(options, {"K8S_AUTH_VERIFY_SSL": "false"})

@@ -63,11 +63,12 @@ def test_an_object_whose_answer_was_lost_is_reported_as_what_was_done(cluster: C
     assert {item["action"] for item in result["objects"]} == {"create"}
 
 
-def test_a_server_that_stays_busy_is_an_error_and_not_a_traceback(cluster: ControlPlane, prefix: str) -> None:
+def test_a_server_that_stays_busy_is_an_error_and_not_a_traceback(
+    cluster: ControlPlane, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection.ATTEMPTS", 3)
     with FaultProxy(cluster, lambda method, _path: "error" if method == "PATCH" else "") as proxy:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection.ATTEMPTS", 3)
-            result = run_module("namespace", {"kubeconfig": proxy.config, "namespaces": [{"name": prefix}]})
+        result = run_module("namespace", {"kubeconfig": proxy.config, "namespaces": [{"name": prefix}]})
     assert "HTTP 500" in failed(result)
     assert result["problems"][0]["name"] == prefix
 

@@ -49,52 +49,75 @@ def caller(cluster: ControlPlane, prefix: str) -> Caller:
 Sequence = t.Iterator[dict[str, t.Any]]
 
 
-def calls(module: str, name: str) -> Sequence:
-    """Everything that a module can be asked to do: make, change, make again, step back, remove."""
-    rule = {"resources": ["configmaps"], "resource_names": ["web"], "verbs": ["get"]}
-    if module == "namespace":
-        for level in ("baseline", "restricted"):
-            yield {
-                "namespaces": [{"name": f"{name}-new", "pod_security": level}, {"name": name, "pod_security": level}]
-            }
-        yield {"namespaces": [], "prune": True}
-    elif module == "resource_quota":
-        keys = ["pods", "services", "persistentvolumeclaims", "secrets", "configmaps", "replicationcontrollers"]
-        for hard in (7, 6):
-            quota = dict.fromkeys(keys, hard)
-            yield {"quotas": [{"namespace": name, "quota": quota, "limits": {"max": {"cpu": hard}}}]}
-        yield {"quotas": [{"namespace": name, "quota": quota, "limits": {"max": {"cpu": 1}}}], "state": "absent"}
-    elif module == "rbac":
-        for role in ("view", "edit"):
-            yield {
-                "service_accounts": [{"name": "web", "namespace": name, "rules": [rule]}],
-                "roles": [{"name": "r", "namespace": name, "rules": [rule]}],
-                "cluster_roles": [{"name": f"{name}-c", "rules": [rule], "labels": {"was": role}}],
-                "bindings": [
-                    {"name": "b", "namespace": name, "cluster_role": role, "subjects": [{"group": "team"}]},
-                    {"name": f"{name}-b", "cluster_role": f"{name}-c", "subjects": [{"group": role}]},
-                ],
-                "expect": [{"service_account": "web", "namespace": name, "can": ["get configmaps web"]}],
-            }
-        yield {"prune": True}
-    elif module == "network_policy":
-        for port in (80, 81):
-            yield {"policies": [{"namespace": name, "ingress": [{"ports": [port]}]}]}
-        yield {"policies": [{"namespace": name}], "stage": "observe", "prune": True}
-    elif module == "tenant":
-        expect = [{"service_account": "web", "can": ["get configmaps web"]}]
-        for team in ("a", "b"):
-            labels = {"team": team}
-            yield {"tenants": [tenant(f"{name}-new", labels=labels, expect=expect), tenant(name, labels=labels)]}
-        yield {"tenants": [tenant(name)], "prune": True}
-    else:
-        yield {"names": [name]}
+Calls = t.Iterator[dict[str, t.Any]]
+
+
+def _namespace(name: str) -> Calls:
+    for level in ("baseline", "restricted"):
+        both = [{"name": f"{name}-new", "pod_security": level}, {"name": name, "pod_security": level}]
+        yield {"namespaces": both}
+    yield {"namespaces": [], "prune": True}
+
+
+def _resource_quota(name: str) -> Calls:
+    keys = ["pods", "services", "persistentvolumeclaims", "secrets", "configmaps", "replicationcontrollers"]
+    for hard in (7, 6):
+        quota = {"namespace": name, "quota": dict.fromkeys(keys, hard), "limits": {"max": {"cpu": hard}}}
+        yield {"quotas": [quota]}
+    yield {"quotas": [quota], "state": "absent"}
+
+
+RULE = {"resources": ["configmaps"], "resource_names": ["web"], "verbs": ["get"]}
+
+
+def _rbac(name: str) -> Calls:
+    for role in ("view", "edit"):
+        yield {
+            "service_accounts": [{"name": "web", "namespace": name, "rules": [RULE]}],
+            "roles": [{"name": "r", "namespace": name, "rules": [RULE]}],
+            "cluster_roles": [{"name": f"{name}-c", "rules": [RULE], "labels": {"was": role}}],
+            "bindings": [
+                {"name": "b", "namespace": name, "cluster_role": role, "subjects": [{"group": "team"}]},
+                {"name": f"{name}-b", "cluster_role": f"{name}-c", "subjects": [{"group": role}]},
+            ],
+            "expect": [{"service_account": "web", "namespace": name, "can": ["get configmaps web"]}],
+        }
+    yield {"prune": True}
+
+
+def _network_policy(name: str) -> Calls:
+    for port in (80, 81):
+        yield {"policies": [{"namespace": name, "ingress": [{"ports": [port]}]}]}
+    yield {"policies": [{"namespace": name}], "stage": "observe", "prune": True}
+
+
+def _tenant(name: str) -> Calls:
+    expect = [{"service_account": "web", "can": ["get configmaps web"]}]
+    for team in ("a", "b"):
+        labels = {"team": team}
+        yield {"tenants": [tenant(f"{name}-new", labels=labels, expect=expect), tenant(name, labels=labels)]}
+    yield {"tenants": [tenant(name)], "prune": True}
+
+
+def _tenant_info(name: str) -> Calls:
+    yield {"names": [name]}
+
+
+#: Everything that a module can be asked to do: make, change, make again, step back, remove.
+CALLS: dict[str, t.Callable[[str], Calls]] = {
+    "namespace": _namespace,
+    "resource_quota": _resource_quota,
+    "rbac": _rbac,
+    "network_policy": _network_policy,
+    "tenant": _tenant,
+    "tenant_info": _tenant_info,
+}
 
 
 def outcome(run: Runner, module: str, caller: Caller) -> list[str]:
     """What goes wrong in all of it."""
     wrong = []
-    for params in calls(module, caller.name):
+    for params in CALLS[module](caller.name):
         owner: dict[str, t.Any] = {} if module == "tenant_info" else {"owner": caller.name}
         result = run(module, impersonate_user=caller.name, **owner, **params)
         if result.get("failed"):
@@ -115,16 +138,17 @@ def pod_of(name: str) -> dict[str, t.Any]:
 
 
 @pytest.fixture
-def namespace(cluster: ControlPlane, prefix: str) -> str:
+def busy_namespace(cluster: ControlPlane, prefix: str) -> None:
+    """A namespace with a pod in it, which pre-flight checks have to look at."""
     cluster.kubectl("create", "namespace", prefix)
     # the controller makes the default service account, without which no pod is admitted
     cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", prefix, "--timeout=30s")
     cluster.request("POST", f"/api/v1/namespaces/{prefix}/pods", pod_of(prefix))
-    return prefix
 
 
+@pytest.mark.usefixtures("busy_namespace")
 @pytest.mark.parametrize("module", RULES)
-def test_the_documented_rights_are_enough(run: Runner, caller: Caller, namespace: str, module: str) -> None:
+def test_the_documented_rights_are_enough(run: Runner, caller: Caller, module: str) -> None:
     caller.give([*RULES[module], *HELD])
     assert outcome(run, module, caller) == []
 
@@ -149,9 +173,10 @@ ONE_BY_ONE = [
 ]
 
 
+@pytest.mark.usefixtures("busy_namespace")
 @pytest.mark.parametrize(("module", "group", "resource", "verb"), ONE_BY_ONE)
 def test_one_right_less_is_named(
-    run: Runner, caller: Caller, namespace: str, module: str, group: str, resource: str, verb: str
+    run: Runner, caller: Caller, module: str, group: str, resource: str, verb: str
 ) -> None:
     every = [right for right in single_rights(RULES[module]) if right != (group, resource, verb)]
     caller.give([*({"apiGroups": [g], "resources": [r], "verbs": [v]} for g, r, v in every), *HELD])

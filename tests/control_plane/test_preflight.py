@@ -35,7 +35,8 @@ def test_a_level_that_running_pods_violate_is_refused_with_their_names(
     for check in (True, False):
         result = run("namespace", check=check, namespaces=[{"name": namespace, "pod_security": "baseline"}])
         assert result["failed"]
-        assert "busy" in result["msg"] and "privileged" in result["msg"]
+        assert "busy" in result["msg"]
+        assert "privileged" in result["msg"]
         assert rules(result) == {"pod-security/running-pods": True}
     assert (
         "pod-security.kubernetes.io/enforce" not in cluster.get(f"/api/v1/namespaces/{namespace}")["metadata"]["labels"]

@@ -54,7 +54,8 @@ def test_check_mode_predicts_a_first_run_a_change_and_a_prune(run: Runner, reque
         assert all("dryRun=All" in uri or verb == "delete" for verb, uri in counted.writes())
         done = run("tenant", diff=True, tenants=tenants, **owner)
         assert actions(predicted) == actions(done)
-        assert predicted["changed"] and done["changed"]
+        assert predicted["changed"]
+        assert done["changed"]
         assert predicted["diff"] == done["diff"]
         assert predicted["findings"] == done["findings"]
         assert not run("tenant", tenants=tenants, **owner)["changed"]
@@ -174,7 +175,8 @@ def test_prune_touches_only_its_owner_and_never_a_namespace_with_pods(
     cluster.request("POST", f"/api/v1/namespaces/{two}/pods", pod("busy", two))
     refused = run("tenant", tenants=[{"name": one}], owner=one, prune=True)
     assert refused["failed"]
-    assert "namespace/running-pods" in refused["msg"] and "busy" in refused["msg"]
+    assert "namespace/running-pods" in refused["msg"]
+    assert "busy" in refused["msg"]
     assert two in cluster.kubectl("get", "namespaces", "-o", "name")
     accept = [{"rule": "namespace/running-pods", "name": two, "reason": "test", "expires": "2999-12-31"}]
     cluster.kubectl("delete", "pod", "busy", "-n", two, "--force", "--grace-period=0")
@@ -245,7 +247,9 @@ def test_another_managers_field_is_not_stolen(run: Runner, cluster: ControlPlane
     cluster.kubectl("create", "quota", "quota", "-n", prefix, "--hard=pods=5")
     result = run("resource_quota", quotas=[{"namespace": prefix, "quota": {"pods": 7}}])
     assert result["failed"]
-    assert "kubectl" in result["msg"] and ".spec.hard.pods" in result["msg"] and "force_conflicts" in result["msg"]
+    assert "kubectl" in result["msg"]
+    assert ".spec.hard.pods" in result["msg"]
+    assert "force_conflicts" in result["msg"]
     assert cluster.get(f"/api/v1/namespaces/{prefix}/resourcequotas/quota")["spec"]["hard"]["pods"] == "5"
     assert run("resource_quota", quotas=[{"namespace": prefix, "quota": {"pods": 7}}], force_conflicts=True)["changed"]
 

@@ -399,7 +399,7 @@ class Writer:
         except ApiError as error:
             reason, remedy = explain.error(error, step.ref, step.kind, self.force)
             step.fail(reason, remedy)
-        except (HardenedError, wait.Timeout) as error:
+        except (HardenedError, wait.WaitError) as error:
             step.fail(str(error), getattr(error, "remedy", ""))
 
     def _dispatch(self, step: Step) -> None:

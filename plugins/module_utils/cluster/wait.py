@@ -18,7 +18,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.5)
 
 
-class Timeout(Exception):
+class WaitError(Exception):
     """It did not happen in time; ``remedy`` says what holds it up."""
 
     def __init__(self, message: str, remedy: str) -> None:
@@ -46,7 +46,7 @@ def _endless(pauses: t.Sequence[float]) -> t.Iterator[float]:
 def until_active(api: Api, namespace: Ref, answer: Manifest, timeout: float) -> None:
     """Wait until a namespace is Active; the answer to its creation nearly always says so already.
 
-    :raises Timeout: it is not after so many seconds.
+    :raises WaitError: it is not after so many seconds.
     """
     state = {"body": answer}
 
@@ -57,13 +57,13 @@ def until_active(api: Api, namespace: Ref, answer: Manifest, timeout: float) -> 
         return False
 
     if not _poll(active, timeout):
-        raise Timeout(f"{namespace} is not Active after {timeout:.0f} s", "Look at its status, or raise wait_timeout")
+        raise WaitError(f"{namespace} is not Active after {timeout:.0f} s", "Look at its status, or raise wait_timeout")
 
 
 def until_gone(api: Api, namespace: Ref, timeout: float) -> None:
     """Wait until a namespace and everything in it is gone.
 
-    :raises Timeout: it is still there after so many seconds; says which finalizers or contents remain.
+    :raises WaitError: it is still there after so many seconds; says which finalizers or contents remain.
     """
     remaining = [""]
 
@@ -79,7 +79,7 @@ def until_gone(api: Api, namespace: Ref, timeout: float) -> None:
         return False
 
     if not _poll(gone, timeout):
-        raise Timeout(
+        raise WaitError(
             f"{namespace} is still being deleted after {timeout:.0f} s",
             f"{remaining[0] or 'Look at its finalizers'}. Clear that, or raise wait_timeout, and run again",
         )
