@@ -12,9 +12,11 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Makes namespaces as declared, with labels, annotations, a Pod Security level that the stage turns into labels,
-    and a default service account whose token is not mounted.
-  - Many namespaces in one call.
+  - Makes namespaces as declared, with labels, annotations, a Pod Security level that the stage turns into
+    labels, and a C(default) service account whose token is kept from pods.
+  - Waits until a new namespace is Active, and until a deleted one is gone.
+  - The findings are C(pod-security/running-pods) and C(namespace/running-pods), refused at stage V(enforce),
+    and C(namespace/default-token).
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -22,7 +24,7 @@ extends_documentation_fragment:
 options:
   namespaces:
     description:
-    - The namespaces.
+      - The namespaces. Each is named once.
     type: list
     elements: dict
     required: true
@@ -32,40 +34,50 @@ options:
         type: str
         required: true
       stage:
-        description: Stage of this item; the default is O(stage).
+        description:
+          - Stage of this item; the default is O(stage).
         type: str
         choices: [observe, warn, enforce]
       labels:
         description:
-          - Labels of the namespace. A label that was declared before and no longer is, is removed.
-          - Pod Security labels belong to O(namespaces[].pod_security).
+          - Labels of the namespace. A label that was declared before and no longer is, is removed; labels of
+            others stay.
+          - Values are text. What YAML reads as a boolean or a fraction, such as V(yes) or V(1.10), needs quotes.
+          - Labels that begin with C(hardened.k8s/) or C(applyset.kubernetes.io/) are not taken, as this
+            collection marks by them what it made. Nor are, beside O(namespaces[].pod_security), those that
+            begin with C(pod-security.kubernetes.io/).
         type: dict
       annotations:
-        description: Annotations of the namespace.
+        description:
+          - Annotations of the namespace, under the same rules as O(namespaces[].labels).
         type: dict
       pod_security:
         description:
-          - Pod Security level. The stage decides what it does - V(observe) audits, V(warn) also warns those who create
-            pods, V(enforce) also refuses the pods.
-          - Before a level is enforced, the API server is asked which running pods violate it; if any, the namespace is
-            left as it is (rule C(pod-security/running-pods)).
+          - Pod Security level. The stage decides what it does. V(observe) audits, V(warn) also warns those
+            who create pods, V(enforce) also refuses the pods.
+          - Before a level is enforced, the API server is asked which running pods violate it; if any, the
+            namespace is left as it is (rule C(pod-security/running-pods)).
         type: str
         choices: [privileged, baseline, restricted]
       pod_security_version:
         description:
           - Version of the level, such as V(v1.37), or V(latest).
-          - The default is the API server's own minor version, so that an upgrade alone refuses nothing new.
+          - The default is the API server's own minor version, so that an upgrade alone refuses nothing new;
+            with O(state=rendered), where no server is asked, it is V(latest).
         type: str
       default_service_account_token:
         description:
           - Whether pods that name no service account are given the token of the service account C(default).
-          - The default is V(false), and takes effect at stage V(enforce).
+          - The default is V(false), which takes effect at stage V(enforce) and is only reported before.
         type: bool
   owner:
     default: namespace
 notes:
-  - The caller needs the verbs list, get, create and patch on namespaces and serviceaccounts, and delete on
-    namespaces for O(state=absent) and O(prune).
+  - The caller needs the verbs list, get, create and patch on namespaces, list, create and patch on
+    serviceaccounts, and for O(state=absent) and O(prune) delete on namespaces and list on pods.
+  - A namespace that was there before is never deleted; it is given back as it was.
+seealso:
+  - module: hardened.k8s.tenant
 """
 
 EXAMPLES = r"""
@@ -85,6 +97,12 @@ EXAMPLES = r"""
       - {name: shop-data, pod_security: restricted}
   check_mode: true
   register: preview
+
+- name: One namespace is only watched yet
+  hardened.k8s.namespace:
+    namespaces:
+      - {name: shop-web, pod_security: restricted}
+      - {name: shop-legacy, pod_security: restricted, stage: observe}
 
 - name: Undo
   hardened.k8s.namespace:

@@ -12,9 +12,11 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Makes the ResourceQuotas and LimitRanges of namespaces as declared, together, because a quota on CPU or memory
-    refuses pods that name none.
-  - What a quota would refuse is found before it is written.
+  - Makes the ResourceQuotas and LimitRanges of namespaces as declared, together, because a quota on CPU or
+    memory refuses pods whose containers do not name it.
+  - What the namespace uses is counted before a limit is set or lowered, as the API server counts it.
+  - The findings are C(quota/below-use) and C(quota/no-defaults), refused at stage V(enforce), and
+    C(quota/pods-without-requests) and C(quota/not-enforced).
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -22,7 +24,7 @@ extends_documentation_fragment:
 options:
   quotas:
     description:
-    - The quotas, by namespace.
+      - The quotas, by namespace.
     type: list
     elements: dict
     required: true
@@ -32,20 +34,26 @@ options:
         type: str
         required: true
       stage:
-        description: Stage of this item; the default is O(stage).
+        description:
+          - Stage of this item; the default is O(stage).
+          - Quotas have no milder form. Below V(enforce) those of this owner are removed, and what V(enforce)
+            would write is reported.
         type: str
         choices: [observe, warn, enforce]
       quota:
         description:
           - Limits of the ResourceQuota C(quota), from resource to quantity.
-          - Any key of the API - C(requests.*), C(limits.*), C(pods), C(services.loadbalancers),
-            C(count/<resource>.<group>),
-            C(<class>.storageclass.storage.k8s.io/requests.storage), extended resources and others.
-          - A limit below what the namespace uses is refused (rule C(quota/below-use)); so is one on CPU or memory
-            without a default for containers that name none (rule C(quota/no-defaults)).
+          - Every key of the API, which are C(pods), C(requests.cpu) and the like, C(services.loadbalancers),
+            C(count/<resource>.<group>), C(<class>.storageclass.storage.k8s.io/requests.storage),
+            C(requests.<extended resource>), C(hugepages-<size>) and others.
+          - A limit that is set or lowered to less than the namespace uses is refused (rule
+            C(quota/below-use)).
+          - So is a limit on CPU or memory if O(quotas[].limits) and O(quotas[].limit_ranges) give nothing to
+            containers that do not name it (rule C(quota/no-defaults)). No default is ever guessed.
         type: dict
       quotas:
-        description: Further ResourceQuotas, for those with scopes.
+        description:
+          - Further ResourceQuotas, and those with scopes.
         type: list
         elements: dict
         suboptions:
@@ -54,11 +62,15 @@ options:
             type: str
             required: true
           hard:
-            description: Limits, from resource to quantity.
+            description: Limits, as in O(quotas[].quota).
             type: dict
             required: true
           scopes:
-            description: Which pods are counted; all scopes have to fit.
+            description:
+              - Which pods, or with V(VolumeAttributesClass) which volume claims, are counted. All scopes have
+                to fit. The API server does not let them change.
+              - With a scope, only pods, CPU, memory and extended resources can be limited, with
+                V(BestEffort) no CPU and memory, with V(VolumeAttributesClass) only claims and their storage.
             type: list
             elements: str
             choices:
@@ -70,7 +82,8 @@ options:
               - CrossNamespacePodAffinity
               - VolumeAttributesClass
           scope_selector:
-            description: Scopes with values.
+            description:
+              - Scopes with operator and values; all have to fit, besides O(quotas[].quotas[].scopes).
             type: list
             elements: dict
             suboptions:
@@ -87,24 +100,31 @@ options:
                   - CrossNamespacePodAffinity
                   - VolumeAttributesClass
               operator:
-                description: How its values are meant.
+                description:
+                  - How its values are meant. V(In), V(NotIn) and V(DoesNotExist) are for V(PriorityClass) and
+                    V(VolumeAttributesClass).
                 type: str
                 required: true
                 choices: [In, NotIn, Exists, DoesNotExist]
               values:
-                description: Values for V(In) and V(NotIn), such as names of priority classes.
+                description: Names of classes, for V(In) and V(NotIn).
                 type: list
                 elements: str
       limits:
         description:
-          - What the LimitRange C(limits) says of containers.
+          - What the LimitRange C(limits) says of containers, from resource to quantity.
+          - Each resource has min <= default_request <= default <= max, as far as they are given.
         type: dict
         suboptions:
           default:
-            description: Limits of a container that names none.
+            description:
+              - Limits of a container that names none, and its requests where O(quotas[].limits.default_request)
+                says nothing. The default is O(quotas[].limits.max).
             type: dict
           default_request:
-            description: Requests of a container that names none.
+            description:
+              - Requests of a container that names none. The default is O(quotas[].limits.default), or else
+                O(quotas[].limits.min).
             type: dict
           max:
             description: Largest limits.
@@ -116,7 +136,8 @@ options:
             description: How many times its request a limit may be.
             type: dict
       limit_ranges:
-        description: Further LimitRanges, for pods and for volume claims.
+        description:
+          - Further LimitRanges, and those for pods and volume claims.
         type: list
         elements: dict
         suboptions:
@@ -131,15 +152,21 @@ options:
             required: true
             suboptions:
               type:
-                description: What is limited.
+                description:
+                  - What is limited. Only V(Container) takes defaults.
                 type: str
                 required: true
                 choices: [Container, Pod, PersistentVolumeClaim]
               default:
-                description: Limits of a container that names none.
+                description:
+                  - Limits of a container that names none, and its requests where
+                    O(quotas[].limit_ranges[].limits[].default_request) says nothing. The default is
+                    O(quotas[].limit_ranges[].limits[].max).
                 type: dict
               default_request:
-                description: Requests of a container that names none.
+                description:
+                  - Requests of a container that names none. The default is
+                    O(quotas[].limit_ranges[].limits[].default), or else O(quotas[].limit_ranges[].limits[].min).
                 type: dict
               max:
                 description: Largest limits, or the largest claim.
@@ -153,10 +180,14 @@ options:
   owner:
     default: resource_quota
 notes:
-  - The caller needs the verbs list, create and patch on resourcequotas and limitranges, delete on them for
-    O(state=absent), O(prune) and stages below V(enforce), and list on what a new quota counts - pods, services,
-    persistentvolumeclaims, secrets, configmaps, replicationcontrollers.
-  - Quotas have no milder form. Below stage V(enforce) they are removed if this owner has them, and reported.
+  - The caller needs the verbs list, create and patch on resourcequotas and limitranges, and delete on them for
+    O(state=absent), O(prune) and stages below V(enforce).
+  - It also needs the verb list on pods, and on what a quota counts for the first time among services,
+    persistentvolumeclaims, secrets, configmaps and replicationcontrollers.
+  - Not counted beforehand are C(count/) keys of other resources and devices of resource claims; once a quota
+    is there, its own status tells what is used.
+seealso:
+  - module: hardened.k8s.tenant
 """
 
 EXAMPLES = r"""
@@ -165,15 +196,38 @@ EXAMPLES = r"""
   hardened.k8s.resource_quota:
     quotas:
       - namespace: shop-web
-        quota: {pods: 50, requests.cpu: 4, limits.memory: 16Gi, services.loadbalancers: 0, services.nodeports: 0}
+        quota:
+          pods: 50
+          requests.cpu: 4
+          limits.memory: 16Gi
+          services.loadbalancers: 0
+          services.nodeports: 0
         limits:
           default: {cpu: 500m, memory: 512Mi}
           default_request: {cpu: 100m, memory: 128Mi}
+
+- name: No pods of system priority, and no volume claim above 100 GiB
+  hardened.k8s.resource_quota:
+    quotas:
+      - namespace: shop-data
         quotas:
           - name: no-system-priority
             hard: {pods: 0}
             scope_selector:
-              - {scope_name: PriorityClass, operator: In, values: [system-node-critical, system-cluster-critical]}
+              - scope_name: PriorityClass
+                operator: In
+                values: [system-node-critical, system-cluster-critical]
+        limit_ranges:
+          - name: claims
+            limits: [{type: PersistentVolumeClaim, max: {storage: 100Gi}}]
+
+- name: What is above the quota today?
+  hardened.k8s.resource_quota:
+    quotas:
+      - {namespace: shop-web, quota: {pods: 20}}
+  check_mode: true
+  register: preview
+  failed_when: false
 """
 
 RETURN = r"""

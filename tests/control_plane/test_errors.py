@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[dict[str, t.Any], list[str]]] = {
     ),
     "minimum above maximum": (
         {"limits": {"min": {"cpu": 2}, "max": {"cpu": 1}}},
-        [".limits", "min cpu 2", "max cpu 1"],
+        [".limits", "min[cpu]", "2 is above max, 1"],
     ),
 }
 

@@ -134,11 +134,7 @@ def _lowered(quota: Manifest, live: t.Optional[Manifest]) -> Usage:
     if live is not None and _same_scopes(quota, live):
         before = live["spec"].get("hard") or {}
     wanted = {key: values.quantity(value) for key, value in quota["spec"]["hard"].items()}
-    return {
-        key: limit
-        for key, limit in wanted.items()
-        if key not in before or limit < values.quantity(before[key])
-    }
+    return {key: limit for key, limit in wanted.items() if key not in before or limit < values.quantity(before[key])}
 
 
 def _kind_of(key: str) -> str:

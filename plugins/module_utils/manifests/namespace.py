@@ -72,9 +72,7 @@ def _pod_security(
         return {}
     own = sorted(key for key in labels if key.startswith(_POD_SECURITY))
     if own:
-        raise ItemError(
-            f"pod_security and the label {own[0]} say the same thing twice", "Leave the label out"
-        )
+        raise ItemError(f"pod_security and the label {own[0]} say the same thing twice", "Leave the label out")
     version = item.get("pod_security_version") or (f"v1.{minor}" if minor else "latest")
     if version != "latest" and not re.fullmatch(r"v1\.(0|[1-9][0-9]*)", version):
         raise ItemError(f"pod_security_version {version!r} is no version", "Write it as v1.37, or latest")

@@ -56,9 +56,7 @@ _STANDARD = frozenset(
 )
 _HUGE_PAGES = ("hugepages-", "requests.hugepages-")
 _COUNT = re.compile(r"count/[a-z0-9][-a-z0-9.]*")
-_STORAGE_CLASS = re.compile(
-    r"[^/]+\.storageclass\.storage\.k8s\.io/(requests\.storage|persistentvolumeclaims)"
-)
+_STORAGE_CLASS = re.compile(r"[^/]+\.storageclass\.storage\.k8s\.io/(requests\.storage|persistentvolumeclaims)")
 _DEVICE_CLASS = re.compile(r"[^/]+\.deviceclass\.resource\.k8s\.io/devices")
 _EXTENDED = re.compile(r"requests\.[^/]+/[^/]+")
 
@@ -222,9 +220,7 @@ def _quota(item: _Item, namespace: str) -> Manifest:
         _check_key(key)
         number = values.quantity(amount)
         if _counts_objects(key) and number != number.to_integral_value():
-            raise ItemError(
-                f"hard[{key}]: {amount} is not a whole number", "Objects are counted in whole numbers"
-            )
+            raise ItemError(f"hard[{key}]: {amount} is not a whole number", "Objects are counted in whole numbers")
     scopes = list(item.get("scopes", ()))
     selector = [_selector(entry) for entry in item.get("scope_selector", ())]
     _check_scopes(hard, [*scopes, *(entry["scopeName"] for entry in selector)])
@@ -268,9 +264,7 @@ def _selector(entry: _Item) -> t.Dict[str, t.Any]:
     if name not in _SCOPES_WITH_VALUES and operator != "Exists":
         raise ItemError(f"scope_selector {name} only knows the operator Exists", "Use operator: Exists")
     for value in wanted:
-        values.label_value(
-            value
-        )  # the API server selects as if they were: with any other, no pod is admitted
+        values.label_value(value)  # the API server selects as if they were: with any other, no pod is admitted
     result: t.Dict[str, t.Any] = {"scopeName": name, "operator": operator}
     return {**result, "values": wanted} if wanted else result
 
@@ -278,9 +272,7 @@ def _selector(entry: _Item) -> t.Dict[str, t.Any]:
 def _check_scopes(hard: t.Iterable[str], scopes: t.Collection[str]) -> None:
     for one, other in (("Terminating", "NotTerminating"), ("BestEffort", "NotBestEffort")):
         if one in scopes and other in scopes:
-            raise ItemError(
-                f"scopes {one} and {other} exclude each other", "Declare two quotas, one for each of them"
-            )
+            raise ItemError(f"scopes {one} and {other} exclude each other", "Declare two quotas, one for each of them")
     for scope in scopes:
         for key in hard:
             if not _scope_allows(scope, key):
@@ -325,9 +317,7 @@ def _limit(entry: _Item) -> t.Dict[str, t.Any]:
         for key in amounts:
             _check_limited(kind, option, key)
     if kind == "PersistentVolumeClaim" and not {"min", "max"} & set(given):
-        raise ItemError(
-            "limits for PersistentVolumeClaim need min or max of storage", "Add max: {storage: 100Gi}"
-        )
+        raise ItemError("limits for PersistentVolumeClaim need min or max of storage", "Add max: {storage: 100Gi}")
     _check_order(given)
     return {"type": kind, **{_FIELDS[option]: amounts for option, amounts in given.items()}}
 

@@ -22,9 +22,7 @@ Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 # The API server takes exponents without end, and computes them; nobody means more than three digits.
-_QUANTITY = re.compile(
-    rf"(?=.{{1,64}}\Z)([+-]?{_NUMBER})(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]{{1,3}})?"
-)
+_QUANTITY = re.compile(rf"(?=.{{1,64}}\Z)([+-]?{_NUMBER})(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]{{1,3}})?")
 _BINARY = {suffix: 1024 ** (power + 1) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _NANO = decimal.Decimal("1e-9")
@@ -59,9 +57,7 @@ def quantity(value: t.Any) -> decimal.Decimal:
     """
     match = _QUANTITY.fullmatch(str(value))
     if not match:
-        raise ItemError(
-            f"{value!r} is no quantity", "Write a number, or a number with a suffix such as 500m or 2Gi"
-        )
+        raise ItemError(f"{value!r} is no quantity", "Write a number, or a number with a suffix such as 500m or 2Gi")
     number, suffix = decimal.Decimal(match.group(1)), match.group(2) or ""
     if suffix in _BINARY:
         number = _EXACT.multiply(number, decimal.Decimal(_BINARY[suffix]))
@@ -99,8 +95,7 @@ def dns_subdomain(value: t.Any, what: str = "name") -> str:
     if len(text) > 253 or not _SUBDOMAIN.fullmatch(text):
         raise ItemError(
             f"{what} {text!r} is not a DNS subdomain",
-            "Use lower-case letters, digits, '-' and '.', "
-            "beginning and ending with a letter or digit, 253 at most",
+            "Use lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit, 253 at most",
         )
     return text
 
@@ -123,8 +118,7 @@ def qualified_name(value: t.Any, what: str) -> str:
     if not prefixed or not _QUALIFIED.fullmatch(name):
         raise ItemError(
             f"{text!r} is not a {what}",
-            "Use [prefix/]name, the prefix a DNS subdomain, "
-            "the name of letters, digits, '-', '_' and '.', 63 at most",
+            "Use [prefix/]name, the prefix a DNS subdomain, the name of letters, digits, '-', '_' and '.', 63 at most",
         )
     return text
 

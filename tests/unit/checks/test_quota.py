@@ -82,9 +82,7 @@ def used(key: str, items: t.Sequence[Manifest], *selectors: tuple[str, ...], **s
 
 def test_a_quota_below_use_names_each_resource_and_is_refused() -> None:
     pods = [pod(container(requests={"cpu": "3", "memory": "1Gi"})), pod(container(requests={"cpu": "3000m"}))]
-    finding = checks.over_limit(
-        quota({"requests.cpu": "4", "requests.memory": "2Gi", "pods": 1}), None, {"Pod": pods}
-    )
+    finding = checks.over_limit(quota({"requests.cpu": "4", "requests.memory": "2Gi", "pods": 1}), None, {"Pod": pods})
     assert finding is not None
     assert (finding.rule, finding.ref, finding.refuse) == ("quota/below-use", QUOTA, True)
     assert finding.affected == ("pods: used 2, hard 1", "requests.cpu: used 6, hard 4")
@@ -125,22 +123,15 @@ def test_a_status_under_other_scopes_tells_nothing() -> None:
 
 
 def test_the_order_of_scopes_means_nothing() -> None:
-    one = quota(
-        {"pods": "9"}, ("PriorityClass", "In", "b", "a"), ("NotBestEffort", "Exists"), scopes=["Terminating"]
-    )
-    other = quota(
-        {"pods": "5"}, ("NotBestEffort", "Exists"), ("PriorityClass", "In", "a", "b"), scopes=["Terminating"]
-    )
+    one = quota({"pods": "9"}, ("PriorityClass", "In", "b", "a"), ("NotBestEffort", "Exists"), scopes=["Terminating"])
+    other = quota({"pods": "5"}, ("NotBestEffort", "Exists"), ("PriorityClass", "In", "a", "b"), scopes=["Terminating"])
     assert checks.counted_kinds(other, stored(one, pods="3")) == set()
 
 
 @pytest.mark.parametrize(
     ("key", "kinds"),
     [
-        *(
-            (key, {"Pod"})
-            for key in ("pods", "count/pods", "cpu", "limits.memory", "requests.example.com/gpu")
-        ),
+        *((key, {"Pod"}) for key in ("pods", "count/pods", "cpu", "limits.memory", "requests.example.com/gpu")),
         *((key, {"Pod"}) for key in ("hugepages-2Mi", "requests.ephemeral-storage")),
         *((key, {"Service"}) for key in ("services", "services.nodeports", "count/services")),
         *((key, {"PersistentVolumeClaim"}) for key in ("requests.storage", "count/persistentvolumeclaims")),
@@ -233,9 +224,7 @@ INIT = st.lists(
 
 
 @given(CONTAINERS, INIT)
-def test_a_pod_uses_what_it_needs_at_some_moment(
-    main: list[dict[str, t.Any]], init: list[dict[str, t.Any]]
-) -> None:
+def test_a_pod_uses_what_it_needs_at_some_moment(main: list[dict[str, t.Any]], init: list[dict[str, t.Any]]) -> None:
     """The rule of KEP-753, played out: init containers one after the other, sidecars stay."""
 
     def cpu(item: dict[str, t.Any]) -> int:
@@ -246,9 +235,7 @@ def test_a_pod_uses_what_it_needs_at_some_moment(
         moments.append(staying + cpu(item))
         staying += cpu(item) if item.get("restartPolicy") else 0
     moments.append(staying + sum(map(cpu, main)))
-    assert used("requests.cpu", [pod(*main, initContainers=init)]) == (
-        str(max(moments)) if max(moments) else ""
-    )
+    assert used("requests.cpu", [pod(*main, initContainers=init)]) == (str(max(moments)) if max(moments) else "")
 
 
 # -- scopes
@@ -347,9 +334,7 @@ def test_storage_is_counted_in_all_and_by_class() -> None:
     items = [
         claim("1Gi", storageClassName="gold"),
         claim("1", storageClassName="silver"),
-        claim(
-            "1", annotations={"volume.beta.kubernetes.io/storage-class": "gold"}, storageClassName="silver"
-        ),
+        claim("1", annotations={"volume.beta.kubernetes.io/storage-class": "gold"}, storageClassName="silver"),
         claim("1500m", storageClassName="gold"),
         claim("1", {"allocatedResources": {"storage": "4"}}),
         claim("9", {"allocatedResources": {"storage": "4"}}, storageClassName=""),

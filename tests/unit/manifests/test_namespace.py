@@ -92,9 +92,7 @@ def test_an_items_own_stage_wins() -> None:
         (37, "latest", "latest"),
     ],
 )
-def test_the_version_is_pinned_to_the_api_servers(
-    minor: int | None, given_version: str | None, expected: str
-) -> None:
+def test_the_version_is_pinned_to_the_api_servers(minor: int | None, given_version: str | None, expected: str) -> None:
     options = {"pod_security_version": given_version} if given_version else {}
     declared = labels(declare("observe", minor, pod_security="restricted", **options))
     assert declared[PSA + "audit-version"] == expected

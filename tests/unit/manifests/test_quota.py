@@ -106,9 +106,7 @@ def test_every_key_of_the_api_is_taken(key: str) -> None:
     assert specs(quota={key: 1}) == {"quota": {"hard": {key: "1"}}}
 
 
-@pytest.mark.parametrize(
-    "key", ["pod", "storage", "limits.storage", "requests.pods", "nodes", "a b", "", "/x"]
-)
+@pytest.mark.parametrize("key", ["pod", "storage", "limits.storage", "requests.pods", "nodes", "a b", "", "/x"])
 def test_other_keys_are_a_problem(key: str) -> None:
     assert key in of_hard(**{key: 1})
 
@@ -135,9 +133,7 @@ def test_amounts_are_checked(value: t.Any, said: str) -> None:
     assert said in text
 
 
-@pytest.mark.parametrize(
-    "key", ["count/jobs.batch", "gold.storageclass.storage.k8s.io/requests.storage", "secrets"]
-)
+@pytest.mark.parametrize("key", ["count/jobs.batch", "gold.storageclass.storage.k8s.io/requests.storage", "secrets"])
 def test_objects_and_classes_are_counted_in_whole_numbers(key: str) -> None:
     assert "whole number" in of_hard(**{key: "1500m"})
     assert specs(quota={key: "2000m"})["quota"]["hard"] == {key: "2000m"}
@@ -273,17 +269,13 @@ def test_limit_ranges_have_one_entry_for_each_type() -> None:
     assert "type Pod is declared twice" in reason(
         ".limit_ranges[0] (more)", limit_ranges=[{"name": "more", "limits": twice}]
     )
-    assert "limits nothing" in reason(
-        ".limit_ranges[0] (more)", limit_ranges=[{"name": "more", "limits": []}]
-    )
+    assert "limits nothing" in reason(".limit_ranges[0] (more)", limit_ranges=[{"name": "more", "limits": []}])
 
 
 ORDER = ("min", "default_request", "default", "max")
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(low, high) for i, low in enumerate(ORDER) for high in ORDER[i + 1 :]]
-)
+@pytest.mark.parametrize(("low", "high"), [(low, high) for i, low in enumerate(ORDER) for high in ORDER[i + 1 :]])
 def test_amounts_rise_from_min_over_defaults_to_max(low: str, high: str) -> None:
     assert f"{low}[cpu]: 1100m is above {high}, 1" in of_limits(**{low: {"cpu": "1100m"}, high: {"cpu": 1}})
     assert specs(limits={low: {"cpu": "1000m"}, high: {"cpu": 1}})
@@ -391,9 +383,7 @@ def test_compute_without_defaults_is_refused_with_what_to_add(hard: str, missing
 def test_what_is_shown_to_add_is_enough() -> None:
     hard = {"cpu": 4, "limits.cpu": 8, "requests.memory": "8Gi"}
     (finding,) = no_defaults(declare(quota=hard))
-    assert finding.remedy.endswith(
-        "limits: {default: {cpu: 500m}, default_request: {cpu: 500m, memory: 256Mi}}"
-    )
+    assert finding.remedy.endswith("limits: {default: {cpu: 500m}, default_request: {cpu: 500m, memory: 256Mi}}")
     limits = {"default": {"cpu": "500m"}, "default_request": {"cpu": "500m", "memory": "256Mi"}}
     assert declare(quota=hard, limits=limits).findings == []
 
@@ -426,9 +416,7 @@ def test_limits_of_pods_are_no_defaults() -> None:
     assert no_defaults(declaration)
 
 
-@pytest.mark.parametrize(
-    "key", ["pods", "requests.ephemeral-storage", "requests.storage", "requests.example.com/gpu"]
-)
+@pytest.mark.parametrize("key", ["pods", "requests.ephemeral-storage", "requests.storage", "requests.example.com/gpu"])
 def test_other_resources_need_no_defaults(key: str) -> None:
     assert declare(quota={key: 4}).findings == []
 

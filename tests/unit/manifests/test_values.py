@@ -19,9 +19,7 @@ from hypothesis import strategies as st
 SUFFIXES = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("numk", -3) if suffix != "k"},
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate(["", *"kMGTPE"])},
-    **{
-        suffix: Decimal(1024) ** power for power, suffix in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], 1)
-    },
+    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], 1)},
 }
 
 
@@ -69,9 +67,7 @@ def test_suffixes_are_the_apis(text: str) -> None:
     assert "500m" in refused(values.quantity, text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", " 1", "1\n", "--1", "0x10", "1_000", "1,5", "٣", "nan", "inf", [], None]
-)
+@pytest.mark.parametrize("text", ["", " 1", "1\n", "--1", "0x10", "1_000", "1,5", "٣", "nan", "inf", [], None])
 def test_what_is_no_quantity_is_refused(text: t.Any) -> None:
     assert "500m" in refused(values.quantity, text)
 
@@ -166,24 +162,18 @@ CHECKS: dict[t.Callable[[t.Any], object], tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("check", "text"), [(check, text) for check, (good, _bad) in CHECKS.items() for text in good]
-)
+@pytest.mark.parametrize(("check", "text"), [(check, text) for check, (good, _bad) in CHECKS.items() for text in good])
 def test_names_that_the_api_takes_are_taken(check: t.Callable[[t.Any], object], text: str) -> None:
     assert check(text) == text
 
 
-@pytest.mark.parametrize(
-    ("check", "text"), [(check, text) for check, (_good, bad) in CHECKS.items() for text in bad]
-)
+@pytest.mark.parametrize(("check", "text"), [(check, text) for check, (_good, bad) in CHECKS.items() for text in bad])
 def test_names_that_the_api_refuses_are_refused(check: t.Callable[[t.Any], object], text: str) -> None:
     refused(check, text)
 
 
 def test_a_name_is_called_what_it_is() -> None:
-    assert "namespace 'Shop' is not a DNS label" in refused(
-        lambda text: values.dns_label(text, "namespace"), "Shop"
-    )
+    assert "namespace 'Shop' is not a DNS label" in refused(lambda text: values.dns_label(text, "namespace"), "Shop")
 
 
 def test_labels_are_text() -> None:
@@ -226,9 +216,7 @@ def test_book_keeping_is_not_told() -> None:
 # -- networks and ports
 
 
-@pytest.mark.parametrize(
-    "text", ["192.0.2.0/24", "0.0.0.0/0", "192.0.2.7/32", "2001:db8::/32", "::/0", "::1/128"]
-)
+@pytest.mark.parametrize("text", ["192.0.2.0/24", "0.0.0.0/0", "192.0.2.7/32", "2001:db8::/32", "::/0", "::1/128"])
 def test_networks_are_read(text: str) -> None:
     assert values.cidr(text) == ipaddress.ip_network(text)
 
