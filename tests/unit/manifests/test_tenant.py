@@ -148,6 +148,13 @@ def test_one_mistake_leaves_the_other_topics() -> None:
     assert kinds == {"Namespace", "ServiceAccount", "LimitRange", "Role", "RoleBinding", "NetworkPolicy"}
 
 
+def test_a_wrong_name_is_told_once() -> None:
+    declaration = declare({**FULL, "name": "Shop"})
+    (problem,) = declaration.problems
+    assert "'Shop'" in problem.reason
+    assert (declaration.objects, declaration.withdrawn) == ([], [])
+
+
 def test_the_default_account_declared_twice_names_both_places() -> None:
     declaration = declare({"name": "shop", "service_accounts": [{"name": "default"}]})
     (problem,) = declaration.problems
