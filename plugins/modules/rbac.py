@@ -12,9 +12,34 @@ version_added: 0.1.0
 author:
   - hardened.k8s contributors (@hardened-k8s)
 description:
-  - Makes service accounts, roles, cluster roles and bindings as declared, rules and subjects that are no longer declared removed.
-  - A grant that reaches further than it looks is a finding, and refused at stage V(enforce) unless it is accepted by name, with a reason and an expiry date.
-  - The rules of findings are C(rbac/wildcard), C(rbac/escalate), C(rbac/bind), C(rbac/impersonate), C(rbac/secrets), C(rbac/exec), C(rbac/nodes-proxy), C(rbac/token-request), C(rbac/csr-approval), C(rbac/admission), C(rbac/persistent-volumes), C(rbac/namespaces-patch), C(rbac/workloads-in-privileged-namespace), C(rbac/cluster-admin), C(rbac/system-masters), C(rbac/broad-group) and C(rbac/role-missing).
+  - Makes service accounts, roles, cluster roles and bindings as they are declared. Rules and subjects that
+    are no longer declared are removed.
+  - Grants that reach further than they look are findings. At stage V(enforce) they are refused, unless
+    O(accept) names them with a reason and an expiry date. Roles are judged as the API server reads them, with
+    every wildcard; bindings by the effective rules of their role, also of one that is in the cluster already.
+  - C(rbac/wildcard) - V(*) in a rule, which grants what does not exist yet, too (CIS 5.1.3).
+  - C(rbac/escalate), C(rbac/bind), C(rbac/impersonate) - more rights than one has (CIS 5.1.8). To bind and to
+    impersonate by O(cluster_roles[].rules[].resource_names) is accepted, for anything but V(cluster-admin),
+    V(system:masters) and their like.
+  - C(rbac/secrets) - get, list, watch, patch or deletecollection of Secrets, all of which show them; accepted
+    by name (CIS 5.1.2).
+  - C(rbac/exec) - C(pods/exec), C(pods/attach), C(pods/portforward), C(pods/ephemeralcontainers).
+  - C(rbac/nodes-proxy) - the kubelet's own API (CIS 5.1.10).
+  - C(rbac/token-request) - tokens of service accounts, accepted by name (CIS 5.1.13). That creating Secrets
+    and reading one of them comes to the same is told, not refused.
+  - C(rbac/csr-approval) - approval of client certificates (CIS 5.1.11).
+  - C(rbac/admission) - webhook configurations, and admission policies with their bindings (CIS 5.1.12).
+  - C(rbac/persistent-volumes) - making PersistentVolumes, and so reaching the nodes' files (CIS 5.1.9).
+  - C(rbac/namespaces-patch) - the labels of namespaces, also by C(namespaces/status) and
+    C(namespaces/finalize).
+  - C(rbac/workloads-in-privileged-namespace) - starting pods in C(kube-system), in a namespace at Pod
+    Security level V(privileged), or in all of them (CIS 5.1.4).
+  - C(rbac/cluster-admin) - a binding of that role (CIS 5.1.1).
+  - C(rbac/user-facing) - what V(edit) and V(admin) give, told of one namespace, refused for all of them.
+  - C(rbac/system-masters) (CIS 5.1.7), C(rbac/broad-group) - bindings of C(system:masters),
+    C(system:authenticated), C(system:unauthenticated), C(system:anonymous) and C(system:serviceaccounts).
+  - C(rbac/default-account) (CIS 5.1.5), C(rbac/no-effect) (a slip of the pen that grants nothing),
+    C(rbac/role-missing) - told, never refused.
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -22,29 +47,29 @@ extends_documentation_fragment:
 options:
   service_accounts:
     description:
-    - Service accounts, and what they may do in their namespace.
+      - Service accounts, and what they may do in their namespace.
     type: list
     elements: dict
     suboptions:
       name:
-        description: Name.
+        description: Its name.
         type: str
         required: true
       namespace:
-        description: Namespace.
+        description: Its namespace.
         type: str
         required: true
       labels:
-        description: Labels.
+        description: Its labels. One that was declared before and no longer is, is removed.
         type: dict
       annotations:
-        description: Annotations.
+        description: Its annotations. One that was declared before and no longer is, is removed.
         type: dict
       automount:
         description: Whether pods get its token unless they refuse it. The default is V(false).
         type: bool
       image_pull_secrets:
-        description: Names of Secrets with registry credentials.
+        description: Names of Secrets with registry credentials, for its pods.
         type: list
         elements: str
       rules:
@@ -53,15 +78,22 @@ options:
         elements: dict
         suboptions:
           api_groups:
-            description: API groups; the default is the core group, C("").
+            description:
+              - API groups of all of the resources, C("") being the core group.
+              - Without it each resource names its own, as in V(deployments.apps) and
+                V(deployments.apps/scale); one that names none is of the core group.
             type: list
             elements: str
           resources:
-            description: Resources and subresources, such as V(configmaps) or V(pods/log).
+            description:
+              - Resources and subresources, such as V(configmaps), V(pods/log) or V(deployments.apps).
+              - V(*) is all of them and V(*/scale) a subresource of all of them; V(pods/*) is nothing.
             type: list
             elements: str
           resource_names:
-            description: Only the objects of these names.
+            description:
+              - Only the objects of these names. List and watch are then allowed with the field selector
+                C(metadata.name), create only by server-side apply.
             type: list
             elements: str
           verbs:
@@ -70,36 +102,42 @@ options:
             elements: str
             required: true
           non_resource_urls:
-            description: Paths such as V(/metrics), in cluster roles alone.
+            description:
+              - Paths such as V(/metrics) or V(/healthz/*), in a rule of their own. Only cluster roles have
+                them.
             type: list
             elements: str
       roles:
-        description: Roles of its namespace that it is bound to, by a RoleBinding C(<name>-<role>) each.
+        description:
+          - Roles of its namespace that it is bound to, by a RoleBinding each, named after it and the role
+            (C(web-deployer)).
         type: list
         elements: str
       cluster_roles:
-        description: Cluster roles that it is bound to within its namespace, by a RoleBinding C(<name>-<role>) each.
+        description:
+          - Cluster roles that it is bound to within its namespace, by a RoleBinding each, named after it and
+            the role (C(web-view)).
         type: list
         elements: str
   roles:
     description:
-    - Roles of a namespace.
+      - Roles of a namespace.
     type: list
     elements: dict
     suboptions:
       name:
-        description: Name.
+        description: Its name.
         type: str
         required: true
       namespace:
-        description: Namespace.
+        description: Its namespace.
         type: str
         required: true
       labels:
-        description: Labels.
+        description: Its labels. One that was declared before and no longer is, is removed.
         type: dict
       annotations:
-        description: Annotations.
+        description: Its annotations. One that was declared before and no longer is, is removed.
         type: dict
       rules:
         description: What it allows.
@@ -108,15 +146,22 @@ options:
         required: true
         suboptions:
           api_groups:
-            description: API groups; the default is the core group, C("").
+            description:
+              - API groups of all of the resources, C("") being the core group.
+              - Without it each resource names its own, as in V(deployments.apps) and
+                V(deployments.apps/scale); one that names none is of the core group.
             type: list
             elements: str
           resources:
-            description: Resources and subresources, such as V(configmaps) or V(pods/log).
+            description:
+              - Resources and subresources, such as V(configmaps), V(pods/log) or V(deployments.apps).
+              - V(*) is all of them and V(*/scale) a subresource of all of them; V(pods/*) is nothing.
             type: list
             elements: str
           resource_names:
-            description: Only the objects of these names.
+            description:
+              - Only the objects of these names. List and watch are then allowed with the field selector
+                C(metadata.name), create only by server-side apply.
             type: list
             elements: str
           verbs:
@@ -125,24 +170,26 @@ options:
             elements: str
             required: true
           non_resource_urls:
-            description: Paths such as V(/metrics), in cluster roles alone.
+            description:
+              - Paths such as V(/metrics) or V(/healthz/*), in a rule of their own. Only cluster roles have
+                them.
             type: list
             elements: str
   cluster_roles:
     description:
-    - Roles of the whole cluster.
+      - Roles that can be bound in any namespace, or in the whole cluster.
     type: list
     elements: dict
     suboptions:
       name:
-        description: Name.
+        description: Its name.
         type: str
         required: true
       labels:
-        description: Labels.
+        description: Its labels. One that was declared before and no longer is, is removed.
         type: dict
       annotations:
-        description: Annotations.
+        description: Its annotations. One that was declared before and no longer is, is removed.
         type: dict
       rules:
         description: What it allows.
@@ -150,15 +197,22 @@ options:
         elements: dict
         suboptions:
           api_groups:
-            description: API groups; the default is the core group, C("").
+            description:
+              - API groups of all of the resources, C("") being the core group.
+              - Without it each resource names its own, as in V(deployments.apps) and
+                V(deployments.apps/scale); one that names none is of the core group.
             type: list
             elements: str
           resources:
-            description: Resources and subresources, such as V(configmaps) or V(pods/log).
+            description:
+              - Resources and subresources, such as V(configmaps), V(pods/log) or V(deployments.apps).
+              - V(*) is all of them and V(*/scale) a subresource of all of them; V(pods/*) is nothing.
             type: list
             elements: str
           resource_names:
-            description: Only the objects of these names.
+            description:
+              - Only the objects of these names. List and watch are then allowed with the field selector
+                C(metadata.name), create only by server-side apply.
             type: list
             elements: str
           verbs:
@@ -167,40 +221,46 @@ options:
             elements: str
             required: true
           non_resource_urls:
-            description: Paths such as V(/metrics), in cluster roles alone.
+            description:
+              - Paths such as V(/metrics) or V(/healthz/*), in a rule of their own. Only cluster roles have
+                them.
             type: list
             elements: str
       aggregate:
-        description: Label maps; the rules of cluster roles with any of them are added up by the API server.
+        description:
+          - Label maps. The API server adds up the rules of all cluster roles that have the labels of one of
+            them; O(cluster_roles[].rules) belong into such a role.
         type: list
         elements: dict
   bindings:
     description:
-    - Who gets which role.
+      - Who gets which role.
     type: list
     elements: dict
     suboptions:
       name:
-        description: Name.
+        description: Its name.
         type: str
         required: true
       namespace:
-        description: Namespace of a RoleBinding; without one it is a ClusterRoleBinding.
+        description: Where the role is given. Without it that is the whole cluster (ClusterRoleBinding).
         type: str
       labels:
-        description: Labels.
+        description: Its labels. One that was declared before and no longer is, is removed.
         type: dict
       annotations:
-        description: Annotations.
+        description: Its annotations. One that was declared before and no longer is, is removed.
         type: dict
       role:
-        description: Role of the same namespace.
+        description: Role of the same namespace. Either this or O(bindings[].cluster_role).
         type: str
       cluster_role:
-        description: Cluster role.
+        description: Cluster role. Either this or O(bindings[].role).
         type: str
       subjects:
-        description: Who gets it, one of O(bindings[].subjects[].user), O(bindings[].subjects[].group) and O(bindings[].subjects[].service_account) each.
+        description:
+          - Who gets it. Each is one of O(bindings[].subjects[].user), O(bindings[].subjects[].group) and
+            O(bindings[].subjects[].service_account).
         type: list
         elements: dict
         required: true
@@ -215,19 +275,24 @@ options:
             description: Name of a service account.
             type: str
           namespace:
-            description: Namespace of the service account, when it is another one.
+            description: Namespace of the service account. The default is the binding's.
             type: str
   expect:
     description:
-    - Rights that must hold, or must not, once everything is applied. The API server is asked (SubjectAccessReview).
+      - Rights that must hold, or must not, once everything is applied. The API server is asked
+        (SubjectAccessReview), so that what others grant counts, too.
     type: list
     elements: dict
     suboptions:
       user:
-        description: User name.
+        description:
+          - User name. A service account of another namespace than the one that is asked about is
+            V(system:serviceaccount:<namespace>:<name>).
         type: str
       groups:
-        description: Groups of the user, or of anybody.
+        description:
+          - Groups of the user, or of anybody. C(system:authenticated) and those of a service account are
+            added.
         type: list
         elements: str
       service_account:
@@ -237,7 +302,10 @@ options:
         description: Namespace that is asked about, and of the service account.
         type: str
       can:
-        description: Rights that must be there, such as V(get pods), V(create deployments.apps), V(get configmaps web), V(get /metrics).
+        description:
+          - Rights that must be there, as verb, resource and perhaps a name - V(get pods), V(get pods/log),
+            V(create deployments.apps), V(get configmaps web), V(get /metrics).
+          - Resources and verbs that Kubernetes does not have are told as mistakes.
         type: list
         elements: str
       cannot:
@@ -247,14 +315,25 @@ options:
   owner:
     default: rbac
 notes:
-  - The caller needs the verbs list, create and patch on serviceaccounts, roles, rolebindings, clusterroles and clusterrolebindings as far as they are declared, list on clusterroles for bindings, delete for O(state=absent), O(prune) and a changed role of a binding, and create on subjectaccessreviews for O(expect).
-  - Kubernetes lets nobody grant what they do not hold. The caller needs each right that it grants, or the verb escalate on roles and bind on the roles that it binds.
-  - The role of a binding cannot be changed in place. The binding is deleted and made anew, after a rehearsal by a dry run, and put back if that fails.
+  - The caller needs the verbs list, create and patch on serviceaccounts, roles, rolebindings, clusterroles
+    and clusterrolebindings as far as they are declared, list on clusterroles for bindings, delete for
+    O(state=absent), O(prune) and a changed role of a binding, and create on subjectaccessreviews for
+    O(expect).
+  - Kubernetes lets nobody grant what they do not hold. The caller needs each right that it grants, or the
+    verb escalate on the roles that it writes and bind on those that it binds.
+  - The role of a binding cannot be changed in place. The binding is deleted and made anew, after a rehearsal
+    by a dry run, and put back if that fails.
+  - Resources that are written with more than one API group become a rule for each group. Findings count the
+    rules as they are in the cluster, from C(rules[0]), and quote them.
+  - Sources of the findings are the pages Role Based Access Control Good Practices and Using RBAC
+    Authorization of the Kubernetes documentation, and the CIS Kubernetes Benchmark 1.12.
+seealso:
+  - module: hardened.k8s.tenant
 """
 
 EXAMPLES = r"""
 ---
-- name: A service account that reads one ConfigMap
+- name: A service account that reads one ConfigMap, and can do nothing else
   hardened.k8s.rbac:
     service_accounts:
       - name: web
@@ -267,7 +346,42 @@ EXAMPLES = r"""
         can: [get configmaps web]
         cannot: [get secrets, list configmaps]
 
-- name: A team, and a risk that somebody takes
+- name: A pipeline that rolls out, and nothing more
+  hardened.k8s.rbac:
+    roles:
+      - name: deployer
+        namespace: shop-web
+        rules:
+          - {resources: [deployments.apps, services, configmaps], verbs: [get, list, watch, create, patch]}
+          - {resources: [pods, pods/log], verbs: [get, list, watch]}
+    bindings:
+      - name: deployer
+        namespace: shop-web
+        role: deployer
+        subjects:
+          - {service_account: pipeline, namespace: ci}
+    expect:
+      - user: system:serviceaccount:ci:pipeline
+        namespace: shop-web
+        can: [patch deployments.apps]
+        cannot: [create pods/exec, get secrets]
+
+- name: Metrics for a team, added up from labelled cluster roles
+  hardened.k8s.rbac:
+    cluster_roles:
+      - name: monitoring
+        aggregate: [{example.com/monitoring: "true"}]
+      - name: monitoring-metrics
+        labels: {example.com/monitoring: "true"}
+        rules:
+          - {non_resource_urls: [/metrics], verbs: [get]}
+          - {resources: [nodes/metrics], verbs: [get]}
+    bindings:
+      - name: monitoring
+        cluster_role: monitoring
+        subjects: [{group: team-monitoring}]
+
+- name: A risk that somebody takes, until a day
   hardened.k8s.rbac:
     roles:
       - name: repair
@@ -281,6 +395,14 @@ EXAMPLES = r"""
         subjects: [{group: shop-on-call}]
     accept:
       - {rule: rbac/exec, name: repair, reason: on-call repairs by hand, expires: "2027-06-30"}
+
+- name: What is risky in a declaration, without a cluster
+  hardened.k8s.rbac:
+    state: rendered
+    stage: warn
+    bindings:
+      - {name: everybody, cluster_role: view, subjects: [{group: "system:authenticated"}]}
+  register: rendered
 """
 
 RETURN = r"""
@@ -301,7 +423,8 @@ objects:
       type: str
     action:
       description:
-        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged), V(refused) and V(failed).
+        - One of V(create), V(update), V(replace), V(delete), V(release) (kept, but given up), V(unchanged),
+          V(refused) and V(failed).
       type: str
     predicted:
       description: Whether the server could not be asked, because the namespace does not exist yet.
@@ -312,7 +435,7 @@ objects:
       type: list
       elements: str
       returned: when there are any
-  sample: [{kind: Namespace, namespace: "", name: shop-web, action: create}]
+  sample: [{kind: Role, namespace: shop-web, name: web, action: create}]
 findings:
   description: What the declaration would break or hand out.
   returned: success and failure

@@ -2,283 +2,556 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Grants that reach further than they look.
+"""Grants that reach further than they look, and grants that reach nothing.
 
-Sources: Kubernetes documentation, "Role Based Access Control Good Practices" (privilege escalation risks); CIS
-Kubernetes Benchmark 1.12, 5.1.1 to 5.1.13. A role is judged by its rules, a binding by the effective rules of the
-role that it hands out; what a declared role does is said once, of the role, with those who are bound to it.
+Rules are read as the RBAC authorizer reads them: ``*`` in a list is everything, ``*/exec`` that subresource
+of everything, and nothing else is a wildcard. What a declared role hands out is said once, of the role, with
+everyone who gets it; a binding is judged by the effective rules of a role that is not declared here, and by
+what only its place makes a risk.
+
+Naming objects in ``resourceNames`` is a remedy, not a risk, wherever a request has a name to compare: list
+and watch in the field selector ``metadata.name``, create in server-side apply alone, deletecollection never.
+
+Sources: Kubernetes documentation, "Role Based Access Control Good Practices" and "Using RBAC Authorization";
+CIS Kubernetes Benchmark 1.12, 5.1.1 to 5.1.13; kubernetes/kubernetes, pkg/apis/rbac/v1/evaluation_helpers.go.
+That patch and deletecollection answer with content, and that namespaces/status and namespaces/finalize write
+labels, is tried on an API server (tests/control_plane/test_rbac.py).
 """
 
 from __future__ import annotations
 
+import difflib
+import re
 import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import api_resources
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest, ref_of
 
 Rule = t.Mapping[str, t.Any]
 Resolve = t.Callable[[str, str, str], t.Optional[t.Sequence[Rule]]]
+_Words = t.FrozenSet[str]
 
-_READ = frozenset(["get", "list", "watch"])
-_WRITE = frozenset(["create", "update", "patch"])
-_CHANGE = _WRITE | {"delete", "deletecollection"}
-_RBAC = frozenset(["rbac.authorization.k8s.io"])
-_ROLES = frozenset(["roles", "clusterroles"])
-_CORE = frozenset([""])
-_USER_FACING = ("view", "edit", "admin")
+
+def _words(text: str) -> _Words:
+    return frozenset(text.split())
+
+
+_ANY_NAME, _NO_NAME = ".*", "(?!)"
+#: Users and groups that Kubernetes itself gives every right, or nearly; ``*`` stands for many groups at once.
+_MIGHTY = r"\*|system:(masters|kube-.*|node.*)"
 
 
 class Risk(t.NamedTuple):
-    """A combination that is a risk when one rule has a group, a resource and a verb of each set.
+    """A rule is this risk when it has the group, one of the resources and one of the verbs.
 
-    :param named: still a risk when the rule is narrowed by resourceNames.
+    :param local: those of the resources that a Role gives within its namespace although they have none.
+    :param names: a rule narrowed by resourceNames still is the risk when one of them matches.
     """
 
     rule: str
-    groups: t.FrozenSet[str]
-    resources: t.FrozenSet[str]
-    verbs: t.FrozenSet[str]
+    group: str
+    resources: _Words
+    verbs: _Words
     message: str
     remedy: str
-    named: bool = True
+    local: _Words = frozenset()
+    names: str = _ANY_NAME
+
+    def reach(self, rule: Rule, cluster: bool) -> bool:
+        """Whether the rule is the risk when it is bound in the whole cluster, or else in one namespace."""
+        resources = self.resources if cluster else frozenset(filter(self._in_namespace, self.resources))
+        return _grants(rule, self.group, resources, self.verbs) and _names(rule, self.names)
+
+    def _in_namespace(self, resource: str) -> bool:
+        known = api_resources.find(self.group, resource)
+        return resource in self.local or (known is not None and known.namespaced)
 
 
-_WORKLOADS = (
-    (_CORE, frozenset(["pods", "replicationcontrollers"])),
-    (frozenset(["apps"]), frozenset(["deployments", "statefulsets", "daemonsets", "replicasets"])),
-    (frozenset(["batch"]), frozenset(["jobs", "cronjobs"])),
+_RBAC = "rbac.authorization.k8s.io"
+_SECRETS = _words("secrets")
+#: patch answers with the whole object, deletecollection with all of them, in a dry run too.
+SHOWS_SECRETS = _words("get list watch patch deletecollection")
+NAMESPACES = _words("namespaces namespaces/finalize namespaces/status")
+_ENTER = (
+    "enters running pods, with all that they may do",
+    "Leave it out; give it for the time of a repair only",
+)
+_APPROVE = (
+    "approves client certificates for any user name (CIS 5.1.11)",
+    "Leave it out, or name signers of your own in resource_names",
+)
+_IMPERSONATE = (
+    "acts as anybody it likes (CIS 5.1.8)",
+    "Name whom in resource_names, in a rule for each of users, groups and serviceaccounts",
 )
 
 RISKS: t.Tuple[Risk, ...] = (
     Risk(
         "rbac/escalate",
         _RBAC,
-        _ROLES,
-        frozenset(["escalate"]),
-        "escalate writes roles with more rights than its holder has (CIS 5.1.8)",
-        "Remove the verb escalate",
+        _words("roles clusterroles"),
+        _words("escalate"),
+        "writes roles with more rights than its holder has (CIS 5.1.8)",
+        "Leave the verb escalate out",
     ),
     Risk(
         "rbac/bind",
         _RBAC,
-        _ROLES,
-        frozenset(["bind"]),
-        "bind hands out roles that its holder does not have (CIS 5.1.8)",
-        "Remove the verb bind, or name the roles in resource_names",
-        named=False,
+        _words("roles clusterroles"),
+        _words("bind"),
+        "hands out roles that its holder does not have (CIS 5.1.8)",
+        "Name the roles in resource_names, cluster-admin not among them",
+        local=_words("clusterroles"),
+        names=r"cluster-admin|system:.*",
     ),
     Risk(
         "rbac/impersonate",
-        frozenset(["", "authentication.k8s.io"]),
-        frozenset(["users", "groups", "serviceaccounts", "uids", "userextras"]),
-        frozenset(["impersonate"]),
-        "impersonate acts as somebody else (CIS 5.1.8)",
-        "Remove the verb impersonate, or name whom in resource_names",
-        named=False,
+        "",
+        _words("users groups serviceaccounts"),
+        _words("impersonate"),
+        *_IMPERSONATE,
+        names=_MIGHTY,
+    ),
+    Risk(
+        "rbac/impersonate",
+        "authentication.k8s.io",
+        _words("users groups serviceaccounts nodes"),
+        _words("impersonate:user-info impersonate:serviceaccount impersonate:arbitrary-node"),
+        *_IMPERSONATE,
+        names=_MIGHTY,
     ),
     Risk(
         "rbac/secrets",
-        _CORE,
-        frozenset(["secrets"]),
-        _READ,
-        "reads every Secret in reach, service account tokens among them (CIS 5.1.2)",
-        "Name the Secrets in resource_names and leave only get",
-        named=False,
+        "",
+        _SECRETS,
+        SHOWS_SECRETS,
+        "reads every Secret in reach, tokens of service accounts among them (CIS 5.1.2)",
+        "Name the Secrets in resource_names",
+        names=_NO_NAME,
     ),
-    Risk(
-        "rbac/secrets",
-        _CORE,
-        frozenset(["secrets"]),
-        frozenset(["list", "watch"]),
-        "list and watch show the content of Secrets, whatever their names are (CIS 5.1.2)",
-        "Leave only get on named Secrets",
-    ),
-    Risk(
-        "rbac/exec",
-        _CORE,
-        frozenset(["pods/exec", "pods/attach", "pods/ephemeralcontainers", "pods/portforward"]),
-        frozenset(["get", "create", "update", "patch"]),
-        "enters running pods, with all that they may do",
-        "Remove these subresources; give them for the time of a repair only",
-    ),
+    Risk("rbac/exec", "", _words("pods/exec pods/attach pods/portforward"), _words("get create"), *_ENTER),
+    Risk("rbac/exec", "", _words("pods/ephemeralcontainers"), _words("update patch"), *_ENTER),
     Risk(
         "rbac/nodes-proxy",
-        _CORE,
-        frozenset(["nodes/proxy"]),
-        frozenset(["get", "create", "update", "patch", "delete"]),
-        "nodes/proxy is the kubelet's API: commands in every pod, past admission and audit (CIS 5.1.10)",
-        "Use nodes/metrics, nodes/stats or nodes/log instead",
+        "",
+        _words("nodes/proxy"),
+        _words("get create update patch delete"),
+        "is the kubelet's own API: commands in every pod, past admission and audit (CIS 5.1.10)",
+        "Name what is needed: nodes/metrics, nodes/stats, nodes/log, nodes/healthz, nodes/configz",
     ),
     Risk(
         "rbac/token-request",
-        _CORE,
-        frozenset(["serviceaccounts/token"]),
-        frozenset(["create"]),
+        "",
+        _words("serviceaccounts/token"),
+        _words("create"),
         "makes tokens of service accounts, and so acts as them (CIS 5.1.13)",
-        "Remove it, or name the service accounts in resource_names",
-        named=False,
+        "Name the service accounts in resource_names",
+        names=_NO_NAME,
     ),
     Risk(
         "rbac/csr-approval",
-        frozenset(["certificates.k8s.io"]),
-        frozenset(["certificatesigningrequests/approval", "signers"]),
-        frozenset(["update", "patch", "approve", "sign"]),
-        "approves client certificates, for any user name (CIS 5.1.11)",
-        "Remove it; approval belongs to the controller",
+        "certificates.k8s.io",
+        _words("certificatesigningrequests/approval"),
+        _words("update patch"),
+        *_APPROVE,
+    ),
+    Risk(
+        "rbac/csr-approval",
+        "certificates.k8s.io",
+        _words("signers"),
+        _words("approve"),
+        *_APPROVE,
+        names=r"kubernetes\.io/(\*|kube-apiserver-client.*|legacy-unknown)",
     ),
     Risk(
         "rbac/admission",
-        frozenset(["admissionregistration.k8s.io"]),
-        frozenset(
-            [
-                "mutatingwebhookconfigurations",
-                "validatingwebhookconfigurations",
-                "validatingadmissionpolicies",
-                "validatingadmissionpolicybindings",
-                "mutatingadmissionpolicies",
-                "mutatingadmissionpolicybindings",
-            ]
+        "admissionregistration.k8s.io",
+        _words(
+            "mutatingadmissionpolicies mutatingadmissionpolicybindings mutatingwebhookconfigurations"
+            " validatingadmissionpolicies validatingadmissionpolicybindings validatingwebhookconfigurations"
         ),
-        _CHANGE,
-        "sees, changes or refuses every object that is admitted (CIS 5.1.12)",
+        _words("create update patch delete deletecollection"),
+        "sees, changes or lets pass whatever is admitted (CIS 5.1.12)",
         "Leave only get, list and watch",
     ),
     Risk(
         "rbac/persistent-volumes",
-        _CORE,
-        frozenset(["persistentvolumes"]),
-        frozenset(["create"]),
+        "",
+        _words("persistentvolumes"),
+        _words("create"),
         "makes hostPath volumes, and so reads and writes the nodes' files (CIS 5.1.9)",
         "Let claims and a storage class make volumes",
     ),
     Risk(
         "rbac/namespaces-patch",
-        _CORE,
-        frozenset(["namespaces"]),
-        frozenset(["update", "patch"]),
-        "changes the labels of namespaces, Pod Security levels among them",
+        "",
+        NAMESPACES,
+        _words("update patch"),
+        "changes labels of namespaces: Pod Security levels, and whom network policies let in",
         "Leave only get, list and watch",
+        local=NAMESPACES,
     ),
 )
 
-
-def _matches(wanted: t.FrozenSet[str], given: t.Sequence[str]) -> bool:
-    return "*" in given or not wanted.isdisjoint(given)
-
-
-def _matches_resource(wanted: t.FrozenSet[str], given: t.Sequence[str]) -> bool:
-    """As the API server's authorizer: ``*`` is everything, ``*/sub`` that subresource of anything."""
-    if _matches(wanted, given):
-        return True
-    return any(f"*/{resource.partition('/')[2]}" in given for resource in wanted if "/" in resource)
+_WORKLOADS = (
+    ("", _words("pods replicationcontrollers")),
+    ("apps", _words("daemonsets deployments replicasets statefulsets")),
+    ("batch", _words("cronjobs jobs")),
+)
+_WRITE = _words("create update patch")
 
 
-def _is_everything(rule: Rule) -> bool:
-    return "*" in (rule.get("resources") or ()) and "*" in (rule.get("verbs") or ())
+# -- one rule
+
+
+def _has(wanted: _Words, given: t.Iterable[str]) -> bool:
+    return not wanted.isdisjoint(given) or "*" in given
+
+
+def _grants(rule: Rule, group: str, resources: _Words, verbs: _Words) -> bool:
+    """Whether the authorizer would allow one of the verbs on one of the resources, under some name."""
+    subresources = {f"*/{name.partition('/')[2]}" for name in resources if "/" in name}
+    return bool(
+        resources
+        and _has(frozenset([group]), rule.get("apiGroups") or ())
+        and _has(resources | subresources, rule.get("resources") or ())
+        and _has(verbs, rule.get("verbs") or ())
+    )
+
+
+def _names(rule: Rule, pattern: str) -> bool:
+    names = rule.get("resourceNames") or ()
+    return not names or any(re.fullmatch(pattern, name) for name in names)
+
+
+def is_everything(rule: Rule) -> bool:
+    return not rule.get("resourceNames") and all(
+        "*" in (rule.get(part) or ()) for part in ("apiGroups", "resources", "verbs")
+    )
 
 
 def _wildcards(rule: Rule) -> t.List[str]:
+    """The options of a rule in which a wildcard stands."""
+    options = (
+        ("api_groups", "apiGroups", "[*]"),
+        ("resources", "resources", r"\*(/.+)?"),
+        ("verbs", "verbs", "[*]"),
+        ("non_resource_urls", "nonResourceURLs", "/?[*]"),
+    )
     return [
-        option
-        for option, field in (("api_groups", "apiGroups"), ("resources", "resources"), ("verbs", "verbs"))
-        if "*" in (rule.get(field) or ())
-    ] + (["non_resource_urls"] if "*" in (rule.get("nonResourceURLs") or ()) else [])
+        option for option, part, pattern in options if any(re.fullmatch(pattern, text) for text in rule.get(part) or ())
+    ]
+
+
+def quoted(rule: Rule) -> str:
+    what = [*(rule.get("resources") or ()), *(rule.get("nonResourceURLs") or ())]
+    return f"{','.join(rule.get('verbs') or ())} {','.join(what)}"
+
+
+def no_effect(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str]]:
+    """What in a rule grants nothing, as (reason, remedy).
+
+    :param cluster: the rule is a ClusterRole's.
+    """
+    if rule.get("nonResourceURLs"):
+        return
+    resources, verbs = rule.get("resources") or (), rule.get("verbs") or ()
+    for text in (*resources, *verbs, *(rule.get("apiGroups") or ())):
+        if "*" in text.lstrip("*") or (text.startswith("*") and text != "*" and not text.startswith("*/")):
+            yield f"{text} matches nothing; wildcards are * and */subresource", "Name what is needed"
+    unnamed = [verb for verb in ("create", "deletecollection") if verb in verbs]
+    if rule.get("resourceNames") and unnamed and not any("/" in resource for resource in resources):
+        yield (
+            f"{' and '.join(unnamed)} with resource_names: only server-side apply names what it creates",
+            f"Put {' and '.join(unnamed)} into a rule without resource_names, or leave it out",
+        )
+    yield from _unknown(rule, cluster)
+
+
+def _unknown(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str]]:
+    """Resources and verbs that Kubernetes does not have, where every group is one of its own."""
+    groups = rule.get("apiGroups") or ()
+    if not all(group in api_resources.RESOURCES for group in groups):
+        return
+    every = [known for group in groups for known in api_resources.RESOURCES[group].values()]
+    meant: t.Dict[str, t.List[api_resources.Resource]] = {}
+    for resource in rule.get("resources") or ():
+        found = every if "*" in resource else [api_resources.find(group, resource) for group in groups]
+        meant[resource] = [known for known in found if known]
+    useful = []
+    for verb in rule.get("verbs") or ():
+        if "*" in verb and verb != "*":
+            continue  # told as no wildcard
+        if not any(meant.values()) or any(_asked(verb, known) for known in meant.values()):
+            useful.append(verb)
+        else:
+            yield f"nobody asks for the verb {verb} there", _meant_verb(verb, meant)
+    for resource, known in meant.items():
+        if not known:
+            where = " and ".join(group or "core" for group in groups)
+            near = api_resources.nearest(resource)
+            yield (
+                f"there is no {resource} in API group {where}",
+                f"Write {near}" if near else "Correct its name",
+            )
+        elif useful and not any(_asked(verb, known) for verb in useful):
+            yield f"nobody asks for {', '.join(useful)} on {resource}", f"Its verbs are {_verbs(known)}"
+        elif not cluster and not _in_reach(resource, known, useful):
+            yield (
+                f"{resource} has no namespace, and a Role gives nothing outside of its own",
+                "Use a cluster role",
+            )
+
+
+def _asked(verb: str, resources: t.Iterable[api_resources.Resource]) -> bool:
+    return any(api_resources.is_asked(verb, resource.verbs) for resource in resources)
+
+
+def _verbs(resources: t.Iterable[api_resources.Resource]) -> str:
+    return ", ".join(sorted({verb for resource in resources for verb in resource.verbs}))
+
+
+def _meant_verb(verb: str, meant: t.Mapping[str, t.Sequence[api_resources.Resource]]) -> str:
+    verbs = _verbs(resource for known in meant.values() for resource in known)
+    near = difflib.get_close_matches(verb.lower(), verbs.split(", "), 1, 0.7)
+    return f"Write {near[0]}" if near else f"The verbs are {verbs}"
+
+
+def _in_reach(resource: str, known: t.Iterable[api_resources.Resource], verbs: t.Iterable[str]) -> bool:
+    """Whether a Role can give it; a request for a namespace is one within it, and a binding too."""
+    return (
+        any(entry.namespaced for entry in known)
+        or resource in NAMESPACES
+        or (resource == "clusterroles" and _has(_words("bind"), verbs))
+    )
+
+
+# -- the rules of a role
 
 
 class Reach(t.NamedTuple):
-    """One risk found in a list of rules, and which of the rules it comes from."""
+    """One risk in a list of rules, and which of them it comes from."""
 
     rule: str
     message: str
     remedy: str
     indexes: t.Tuple[int, ...]
+    refuse: bool = True
 
 
-def reaches(rules: t.Sequence[Rule], privileged: bool = False, cluster: bool = True) -> t.List[Reach]:
-    """The risks in a list of rules, each once.
+def reaches(rules: t.Sequence[Rule], cluster: bool) -> t.List[Reach]:
+    """The risks in a list of rules, each once, wherever they are bound.
 
-    :param privileged: the rules hold in a namespace whose pods may do anything to their node.
-    :param cluster: the rules are bound cluster-wide; cluster-scoped resources are out of reach otherwise.
+    :param cluster: they can be bound in the whole cluster; what has no namespace is out of reach otherwise.
     """
     found: t.Dict[t.Tuple[str, str, str], t.List[int]] = {}
-
-    def add(risk: str, message: str, remedy: str, index: int) -> None:
-        found.setdefault((risk, message, remedy), []).append(index)
-
     for index, rule in enumerate(rules):
-        wildcards = _wildcards(rule)
-        if wildcards:
-            add(
-                "rbac/wildcard",
-                f"* in {' and '.join(wildcards)} grants what does not exist yet, too (CIS 5.1.3)",
-                "Name what is needed",
-                index,
-            )
-        if _is_everything(rule):
-            continue  # every other risk is in it
-        for risk in RISKS:
-            if _has(rule, risk) and (cluster or risk.rule not in _CLUSTER_ONLY):
-                if not any(key[0] == risk.rule and index in where for key, where in found.items()):
-                    add(risk.rule, risk.message, risk.remedy, index)
-        if privileged and _writes_workloads(rule):
-            add(
-                "rbac/workloads-in-privileged-namespace",
-                "starts pods where they may do anything to their node (CIS 5.1.4)",
-                "Give the workloads a namespace of their own at level baseline or restricted",
-                index,
-            )
-    return [Reach(*key, tuple(indexes)) for key, indexes in found.items()]
+        for risk in _of_rule(rule, cluster):
+            indexes = found.setdefault(risk, [])
+            if index not in indexes:
+                indexes.append(index)
+    reached = [Reach(*risk, tuple(indexes)) for risk, indexes in found.items()]
+    return reached + _minting(rules)
 
 
-#: Cluster-scoped: a RoleBinding cannot give them.
-_CLUSTER_ONLY = frozenset(
-    ["rbac/nodes-proxy", "rbac/csr-approval", "rbac/admission", "rbac/persistent-volumes"]
+def _of_rule(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str, str]]:
+    """Rule, message and remedy of each risk in one rule."""
+    if is_everything(rule):
+        yield (
+            "rbac/wildcard",
+            "every right there is, and every one to come (CIS 5.1.1, 5.1.3)",
+            "Name what is needed",
+        )
+        return
+    wildcards = _wildcards(rule)
+    if wildcards:
+        message = f"* in {' and '.join(wildcards)} grants what does not exist yet, too (CIS 5.1.3)"
+        yield "rbac/wildcard", message, "Name what is needed"
+    for risk in RISKS:
+        if risk.reach(rule, cluster):
+            yield risk.rule, risk.message, risk.remedy
+
+
+def _minting(rules: t.Sequence[Rule]) -> t.List[Reach]:
+    """Who creates Secrets and reads one of them can have a token of any service account of the namespace."""
+    readable = [index for index, rule in enumerate(rules) if _grants(rule, "", _SECRETS, SHOWS_SECRETS)]
+    made = [
+        index
+        for index, rule in enumerate(rules)
+        if _grants(rule, "", _SECRETS, _words("create"))
+        and (not rule.get("resourceNames") or _has(_words("patch update"), rule.get("verbs") or ()))
+    ]
+    if not made or not readable or any(not rules[index].get("resourceNames") for index in readable):
+        return []  # who reads all Secrets is told that
+    message = "creates and reads a Secret of type kubernetes.io/service-account-token, and so acts as that account"
+    remedy = "Make the Secret another way, and leave create out"
+    return [Reach("rbac/token-request", message, remedy, tuple(sorted({*made, *readable})), refuse=False)]
+
+
+def starts_pods(rules: t.Sequence[Rule]) -> t.Tuple[int, ...]:
+    """The rules that start pods, directly or through a workload; not those that grant everything anyway."""
+    return tuple(
+        index
+        for index, rule in enumerate(rules)
+        if not is_everything(rule) and any(_grants(rule, group, resources, _WRITE) for group, resources in _WORKLOADS)
+    )
+
+
+# -- roles and bindings
+
+_CLUSTER_ADMIN = Ref("ClusterRole", "", "cluster-admin")
+#: What matters of the user-facing roles where no cluster can be asked (plugin/pkg/auth/authorizer/rbac/
+#: bootstrappolicy of kubernetes/kubernetes): edit, and so admin, which adds roles and bindings to it.
+EDIT: t.Tuple[Rule, ...] = (
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]},
+    {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
+    {
+        "apiGroups": [""],
+        "resources": ["pods", "pods/attach", "pods/exec", "pods/portforward"],
+        "verbs": ["create"],
+    },
 )
-
-
-def _has(rule: Rule, risk: Risk) -> bool:
-    return (
-        (risk.named or not rule.get("resourceNames"))
-        and _matches(risk.groups, rule.get("apiGroups") or ())
-        and _matches_resource(risk.resources, rule.get("resources") or ())
-        and _matches(risk.verbs, rule.get("verbs") or ())
-    )
-
-
-def _writes_workloads(rule: Rule) -> bool:
-    return _matches(_WRITE, rule.get("verbs") or ()) and any(
-        _matches(groups, rule.get("apiGroups") or ()) and _matches(resources, rule.get("resources") or ())
-        for groups, resources in _WORKLOADS
-    )
-
-
-def subject_text(subject: t.Mapping[str, t.Any]) -> str:
-    name = f"{subject['namespace']}/{subject['name']}" if subject.get("namespace") else subject["name"]
-    return f"{subject['kind']} {name}"
+_USER_FACING: t.Mapping[Ref, t.Sequence[Rule]] = {
+    Ref("ClusterRole", "", "view"): (),
+    Ref("ClusterRole", "", "edit"): EDIT,
+    Ref("ClusterRole", "", "admin"): EDIT,
+}
+_BROAD = {
+    ("Group", "system:authenticated"): "everybody with any credential at all, every service account too",
+    ("Group", "system:serviceaccounts"): "every service account of the cluster",
+    ("Group", "system:unauthenticated"): "anybody who reaches the API server",
+    ("User", "system:anonymous"): "anybody who reaches the API server",
+}
 
 
 def risks(objects: t.Sequence[Manifest], resolve: Resolve, privileged_namespaces: t.Collection[str]) -> t.List[Finding]:
     """The findings on declared roles and bindings.
 
     :param resolve: (kind, namespace, name) of a role -> its effective rules, or None where it is not known.
+    :param privileged_namespaces: those whose pods may do anything to their node, ``kube-system`` among them.
     """
-    roles = [manifest for manifest in objects if manifest["kind"] in ("Role", "ClusterRole")]
-    bindings = [manifest for manifest in objects if manifest["kind"] in ("RoleBinding", "ClusterRoleBinding")]
-    declared = {ref_of(role) for role in roles}
-    holders: t.Dict[Ref, t.List[str]] = {}
-    for binding in bindings:
-        holders.setdefault(_role_of(binding), []).extend(subject_text(s) for s in binding.get("subjects") or ())
-    findings: t.List[Finding] = []
-    for role in roles:
-        ref = ref_of(role)
-        found = reaches(role.get("rules") or (), ref.namespace in privileged_namespaces, role["kind"] == "ClusterRole")
-        findings += [_of_role(ref, reach, holders.get(ref, [])) for reach in found]
-    for binding in bindings:
-        findings += _subjects(binding)
-        role_ref = _role_of(binding)
-        if role_ref not in declared:
-            findings += _of_binding(binding, role_ref, resolve(*role_ref), privileged_namespaces)
-    return findings
+    judge = _Judge(objects, resolve, privileged_namespaces)
+    return [
+        *(finding for ref in judge.roles for finding in judge.role(ref)),
+        *(finding for binding in judge.bindings for finding in judge.binding(binding)),
+    ]
+
+
+class _Judge:
+    def __init__(self, objects: t.Sequence[Manifest], resolve: Resolve, privileged: t.Collection[str]) -> None:
+        self.resolve, self.privileged = resolve, privileged
+        self.roles = {ref_of(item): item for item in objects if item["kind"] in ("Role", "ClusterRole")}
+        self.bindings = [item for item in objects if item["kind"] in ("RoleBinding", "ClusterRoleBinding")]
+        self.bound: t.Dict[Ref, t.List[str]] = {}
+        for binding in self.bindings:
+            self.bound.setdefault(_role_of(binding), []).extend(_subjects(binding))
+        #: cluster roles that are added up from others, and the labels that choose these
+        self.aggregates = [
+            *((ref, {f"{_RBAC}/aggregate-to-{ref.name}": "true"}) for ref in _USER_FACING),
+            *((ref, labels) for ref, role in self.roles.items() for labels in _selectors(role)),
+        ]
+
+    def role(self, ref: Ref) -> t.Iterator[Finding]:
+        """What a declared role hands out, and to whom."""
+        role, cluster = self.roles[ref], ref.kind == "ClusterRole"
+        rules = role.get("rules") or ()
+        if "aggregationRule" in role:
+            declared = self._added_up(ref)
+            rules = [{} if rule in declared else rule for rule in self.resolve(*ref) or ()]
+        holders = self._holders(ref)
+        for reach in reaches(rules, cluster):
+            yield _finding(ref, reach, rules, holders)
+        if ref.namespace in self.privileged:
+            yield from self._pods(ref, rules, holders)
+        for index, rule in enumerate(role.get("rules") or ()):
+            for reason, remedy in no_effect(rule, cluster):
+                yield Finding("rbac/no-effect", ref, f"rules[{index}] ({quoted(rule)}): {reason}", remedy)
+
+    def binding(self, binding: Manifest) -> t.Iterator[Finding]:
+        """Whom a binding reaches, and with what; of a declared role only what its place adds."""
+        ref, role, subjects = ref_of(binding), _role_of(binding), _subjects(binding)
+        yield from _broad(ref, binding.get("subjects") or ())
+        if role == _CLUSTER_ADMIN:
+            reach = f"in namespace {ref.namespace}, its roles included" if ref.namespace else "over the whole cluster"
+            message, remedy = (
+                f"cluster-admin is every right {reach} (CIS 5.1.1)",
+                "Bind a role with what is needed",
+            )
+            yield Finding("rbac/cluster-admin", ref, message, remedy, subjects, refuse=True)
+        elif role in self.roles:
+            rules = [*(self.roles[role].get("rules") or ()), *self._added_up(role)]
+            if role.kind == "ClusterRole":
+                yield from self._pods(ref, rules, subjects, f"through {role}, ")
+        elif role in _USER_FACING:
+            yield from self._user_facing(ref, role, subjects)
+        else:
+            yield from self._elsewhere(ref, role, subjects)
+
+    def _user_facing(self, ref: Ref, role: Ref, subjects: t.Sequence[str]) -> t.Iterator[Finding]:
+        """view, edit and admin were asked for by name: in one namespace that is told, not refused."""
+        rules = self.resolve(*role)
+        rules = _USER_FACING[role] if rules is None else rules
+        reached = list(dict.fromkeys(reach.message for reach in reaches(rules, not ref.namespace)))
+        if reached:
+            place = f"in namespace {ref.namespace}" if ref.namespace else "in every namespace"
+            remedy = "Bind view, or a role with what is needed" if ref.namespace else "Bind it in single namespaces"
+            message = f"{role.name} {place}: {'; '.join(reached)}"
+            yield Finding("rbac/user-facing", ref, message, remedy, tuple(subjects), refuse=not ref.namespace)
+        if ref.namespace:
+            yield from self._pods(ref, rules, subjects, f"through {role}, ")
+
+    def _elsewhere(self, ref: Ref, role: Ref, subjects: t.Sequence[str]) -> t.Iterator[Finding]:
+        rules = self.resolve(*role)
+        if rules is None:
+            message = f"{role} is not declared here, nor known to be there; without it the binding gives nothing"
+            remedy = "Correct its name, or declare it"
+            yield Finding("rbac/role-missing", ref, message, remedy, tuple(subjects))
+            return
+        for reach in reaches(rules, not ref.namespace):
+            yield _finding(ref, reach, rules, subjects, f"through {role}, ")
+        yield from self._pods(ref, rules, subjects, f"through {role}, ")
+
+    def _pods(
+        self, ref: Ref, rules: t.Sequence[Rule], subjects: t.Sequence[str], through: str = ""
+    ) -> t.Iterator[Finding]:
+        """Starting pods, where these may do anything to their node."""
+        indexes = starts_pods(rules)
+        if indexes and (not ref.namespace or ref.namespace in self.privileged):
+            place = f"namespace {ref.namespace}" if ref.namespace else "every namespace, kube-system too"
+            message = f"starts pods in {place}, where they may do anything to their node (CIS 5.1.4)"
+            remedy = "Give it in namespaces at Pod Security level baseline or restricted alone"
+            reach = Reach("rbac/workloads-in-privileged-namespace", message, remedy, indexes)
+            yield _finding(ref, reach, rules, subjects, through)
+
+    def _added_up(self, ref: Ref) -> t.List[Rule]:
+        """The rules that declared cluster roles add to this one."""
+        return [
+            rule
+            for aggregate, labels in self.aggregates
+            if aggregate == ref
+            for role in self.roles.values()
+            if labels.items() <= _labels(role).items()
+            for rule in role.get("rules") or ()
+        ]
+
+    def _holders(self, ref: Ref) -> t.List[str]:
+        """Who is bound to a declared role, or to one that it is added to."""
+        holders = list(self.bound.get(ref, ()))
+        for aggregate, labels in self.aggregates:
+            if ref.kind == "ClusterRole" and labels.items() <= _labels(self.roles[ref]).items():
+                holders += [f"everyone with {aggregate}", *self.bound.get(aggregate, ())]
+        return holders
+
+
+def _labels(role: Manifest) -> t.Mapping[str, str]:
+    return role["metadata"].get("labels") or {}
+
+
+def _selectors(role: Manifest) -> t.Iterator[t.Mapping[str, str]]:
+    for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ():
+        yield selector["matchLabels"]
 
 
 def _role_of(binding: Manifest) -> Ref:
@@ -287,63 +560,31 @@ def _role_of(binding: Manifest) -> Ref:
     return Ref(reference["kind"], namespace, reference["name"])
 
 
-def _of_role(ref: Ref, reach: Reach, holders: t.Sequence[str]) -> Finding:
-    where = ", ".join(f"rules[{index}]" for index in reach.indexes)
-    return Finding(reach.rule, ref, f"{where}: {reach.message}", reach.remedy, tuple(sorted(set(holders))), refuse=True)
+def _subject(subject: t.Mapping[str, t.Any]) -> str:
+    name = f"{subject['namespace']}/{subject['name']}" if subject.get("namespace") else subject["name"]
+    return f"{subject['kind']} {name}"
 
 
-def _subjects(binding: Manifest) -> t.Iterator[Finding]:
+def _subjects(binding: Manifest) -> t.Tuple[str, ...]:
+    return tuple(map(_subject, binding.get("subjects") or ()))
+
+
+def _finding(ref: Ref, reach: Reach, rules: t.Sequence[Rule], subjects: t.Iterable[str], through: str = "") -> Finding:
+    where = ", ".join(f"rules[{index}] ({quoted(rules[index])})" for index in reach.indexes)
+    affected = tuple(sorted(set(subjects)))
+    return Finding(reach.rule, ref, f"{through}{where}: {reach.message}", reach.remedy, affected, refuse=reach.refuse)
+
+
+def _broad(ref: Ref, subjects: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[Finding]:
     """Subjects that are far more than they look."""
-    broad = {"system:authenticated", "system:unauthenticated", "system:serviceaccounts"}
-    for subject in binding.get("subjects") or ():
-        name = subject["name"]
-        if name == "system:masters":
-            yield Finding(
-                "rbac/system-masters",
-                ref_of(binding),
-                "system:masters passes every check already and cannot be taken away again (CIS 5.1.7)",
-                "Bind a group of your own",
-                refuse=True,
-            )
-        elif (subject["kind"] == "Group" and name in broad) or name == "system:anonymous":
-            yield Finding(
-                "rbac/broad-group",
-                ref_of(binding),
-                f"{name} is everybody who reaches the API server in this way",
-                "Name the users, groups or service accounts that need it",
-                (subject_text(subject),),
-                refuse=True,
-            )
-
-
-def _of_binding(
-    binding: Manifest, role: Ref, rules: t.Optional[t.Sequence[Rule]], privileged_namespaces: t.Collection[str]
-) -> t.Iterator[Finding]:
-    ref = ref_of(binding)
-    subjects = tuple(subject_text(subject) for subject in binding.get("subjects") or ())
-    cluster = binding["kind"] == "ClusterRoleBinding"
-    if role == Ref("ClusterRole", "", "cluster-admin"):
-        reach = "the whole cluster" if cluster else f"namespace {ref.namespace}, its roles and quotas included"
-        yield Finding(
-            "rbac/cluster-admin",
-            ref,
-            f"cluster-admin is every right over {reach} (CIS 5.1.1)",
-            "Bind a role with the rights that are needed",
-            subjects,
-            refuse=True,
-        )
-        return
-    if rules is None:
-        yield Finding(
-            "rbac/role-missing",
-            ref,
-            f"{role} is neither declared nor in the cluster; the binding gives nothing until it is",
-            "Declare the role, or correct its name",
-            subjects,
-        )
-        return
-    # the built-in roles were asked for by name; in one namespace that is told, not refused
-    asked_for = role.name in _USER_FACING and role.kind == "ClusterRole" and not cluster
-    for reach in reaches(rules, ref.namespace in privileged_namespaces, cluster):
-        refuse = not asked_for or reach.rule == "rbac/workloads-in-privileged-namespace"
-        yield Finding(reach.rule, ref, f"through {role}: {reach.message}", reach.remedy, subjects, refuse=refuse)
+    for subject in subjects:
+        kind, name, text = subject["kind"], subject["name"], (_subject(subject),)
+        if (kind, name) == ("Group", "system:masters"):
+            message = "system:masters passes every check already, and no binding takes that away (CIS 5.1.7)"
+            yield Finding("rbac/system-masters", ref, message, "Bind a group of your own", text, refuse=True)
+        elif (kind, name) in _BROAD:
+            message, remedy = f"{name} is {_BROAD[kind, name]}", "Name the users, groups or service accounts"
+            yield Finding("rbac/broad-group", ref, message, remedy, text, refuse=True)
+        elif (kind, name) == ("ServiceAccount", "default"):
+            message = "every pod that names no service account gets what default gets (CIS 5.1.5)"
+            yield Finding("rbac/default-account", ref, message, "Bind a service account of its own", text)
