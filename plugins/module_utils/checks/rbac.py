@@ -71,8 +71,8 @@ class Risk(t.NamedTuple):
 _RBAC = "rbac.authorization.k8s.io"
 _SECRETS = _words("secrets")
 #: patch answers with the whole object, deletecollection with all of them, in a dry run too.
-_READ = _words("get list watch patch deletecollection")
-_NAMESPACES = _words("namespaces namespaces/finalize namespaces/status")
+SHOWS_SECRETS = _words("get list watch patch deletecollection")
+NAMESPACES = _words("namespaces namespaces/finalize namespaces/status")
 _ENTER = (
     "enters running pods, with all that they may do",
     "Leave it out; give it for the time of a repair only",
@@ -125,7 +125,7 @@ RISKS: t.Tuple[Risk, ...] = (
         "rbac/secrets",
         "",
         _SECRETS,
-        _READ,
+        SHOWS_SECRETS,
         "reads every Secret in reach, tokens of service accounts among them (CIS 5.1.2)",
         "Name the Secrets in resource_names",
         names=_NO_NAME,
@@ -186,11 +186,11 @@ RISKS: t.Tuple[Risk, ...] = (
     Risk(
         "rbac/namespaces-patch",
         "",
-        _NAMESPACES,
+        NAMESPACES,
         _words("update patch"),
         "changes labels of namespaces: Pod Security levels, and whom network policies let in",
         "Leave only get, list and watch",
-        local=_NAMESPACES,
+        local=NAMESPACES,
     ),
 )
 
@@ -225,7 +225,7 @@ def _names(rule: Rule, pattern: str) -> bool:
     return not names or any(re.fullmatch(pattern, name) for name in names)
 
 
-def _is_everything(rule: Rule) -> bool:
+def is_everything(rule: Rule) -> bool:
     return not rule.get("resourceNames") and all(
         "*" in (rule.get(part) or ()) for part in ("apiGroups", "resources", "verbs")
     )
@@ -240,13 +240,11 @@ def _wildcards(rule: Rule) -> t.List[str]:
         ("non_resource_urls", "nonResourceURLs", "/?[*]"),
     )
     return [
-        option
-        for option, part, pattern in options
-        if any(re.fullmatch(pattern, text) for text in rule.get(part) or ())
+        option for option, part, pattern in options if any(re.fullmatch(pattern, text) for text in rule.get(part) or ())
     ]
 
 
-def _text(rule: Rule) -> str:
+def quoted(rule: Rule) -> str:
     what = [*(rule.get("resources") or ()), *(rule.get("nonResourceURLs") or ())]
     return f"{','.join(rule.get('verbs') or ())} {','.join(what)}"
 
@@ -324,7 +322,7 @@ def _in_reach(resource: str, known: t.Iterable[api_resources.Resource], verbs: t
     """Whether a Role can give it; a request for a namespace is one within it, and a binding too."""
     return (
         any(entry.namespaced for entry in known)
-        or resource in _NAMESPACES
+        or resource in NAMESPACES
         or (resource == "clusterroles" and _has(_words("bind"), verbs))
     )
 
@@ -359,7 +357,7 @@ def reaches(rules: t.Sequence[Rule], cluster: bool) -> t.List[Reach]:
 
 def _of_rule(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str, str]]:
     """Rule, message and remedy of each risk in one rule."""
-    if _is_everything(rule):
+    if is_everything(rule):
         yield (
             "rbac/wildcard",
             "every right there is, and every one to come (CIS 5.1.1, 5.1.3)",
@@ -377,7 +375,7 @@ def _of_rule(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str, str]]:
 
 def _minting(rules: t.Sequence[Rule]) -> t.List[Reach]:
     """Who creates Secrets and reads one of them can have a token of any service account of the namespace."""
-    readable = [index for index, rule in enumerate(rules) if _grants(rule, "", _SECRETS, _READ)]
+    readable = [index for index, rule in enumerate(rules) if _grants(rule, "", _SECRETS, SHOWS_SECRETS)]
     made = [
         index
         for index, rule in enumerate(rules)
@@ -386,9 +384,7 @@ def _minting(rules: t.Sequence[Rule]) -> t.List[Reach]:
     ]
     if not made or not readable or any(not rules[index].get("resourceNames") for index in readable):
         return []  # who reads all Secrets is told that
-    message = (
-        "creates and reads a Secret of type kubernetes.io/service-account-token, and so acts as that account"
-    )
+    message = "creates and reads a Secret of type kubernetes.io/service-account-token, and so acts as that account"
     remedy = "Make the Secret another way, and leave create out"
     return [Reach("rbac/token-request", message, remedy, tuple(sorted({*made, *readable})), refuse=False)]
 
@@ -398,8 +394,7 @@ def starts_pods(rules: t.Sequence[Rule]) -> t.Tuple[int, ...]:
     return tuple(
         index
         for index, rule in enumerate(rules)
-        if not _is_everything(rule)
-        and any(_grants(rule, group, resources, _WRITE) for group, resources in _WORKLOADS)
+        if not is_everything(rule) and any(_grants(rule, group, resources, _WRITE) for group, resources in _WORKLOADS)
     )
 
 
@@ -408,7 +403,7 @@ def starts_pods(rules: t.Sequence[Rule]) -> t.Tuple[int, ...]:
 _CLUSTER_ADMIN = Ref("ClusterRole", "", "cluster-admin")
 #: What matters of the user-facing roles where no cluster can be asked (plugin/pkg/auth/authorizer/rbac/
 #: bootstrappolicy of kubernetes/kubernetes): edit, and so admin, which adds roles and bindings to it.
-_EDIT: t.Tuple[Rule, ...] = (
+EDIT: t.Tuple[Rule, ...] = (
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]},
     {"apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"]},
@@ -420,8 +415,8 @@ _EDIT: t.Tuple[Rule, ...] = (
 )
 _USER_FACING: t.Mapping[Ref, t.Sequence[Rule]] = {
     Ref("ClusterRole", "", "view"): (),
-    Ref("ClusterRole", "", "edit"): _EDIT,
-    Ref("ClusterRole", "", "admin"): _EDIT,
+    Ref("ClusterRole", "", "edit"): EDIT,
+    Ref("ClusterRole", "", "admin"): EDIT,
 }
 _BROAD = {
     ("Group", "system:authenticated"): "everybody with any credential at all, every service account too",
@@ -431,9 +426,7 @@ _BROAD = {
 }
 
 
-def risks(
-    objects: t.Sequence[Manifest], resolve: Resolve, privileged_namespaces: t.Collection[str]
-) -> t.List[Finding]:
+def risks(objects: t.Sequence[Manifest], resolve: Resolve, privileged_namespaces: t.Collection[str]) -> t.List[Finding]:
     """The findings on declared roles and bindings.
 
     :param resolve: (kind, namespace, name) of a role -> its effective rules, or None where it is not known.
@@ -447,9 +440,7 @@ def risks(
 
 
 class _Judge:
-    def __init__(
-        self, objects: t.Sequence[Manifest], resolve: Resolve, privileged: t.Collection[str]
-    ) -> None:
+    def __init__(self, objects: t.Sequence[Manifest], resolve: Resolve, privileged: t.Collection[str]) -> None:
         self.resolve, self.privileged = resolve, privileged
         self.roles = {ref_of(item): item for item in objects if item["kind"] in ("Role", "ClusterRole")}
         self.bindings = [item for item in objects if item["kind"] in ("RoleBinding", "ClusterRoleBinding")]
@@ -476,18 +467,14 @@ class _Judge:
             yield from self._pods(ref, rules, holders)
         for index, rule in enumerate(role.get("rules") or ()):
             for reason, remedy in no_effect(rule, cluster):
-                yield Finding("rbac/no-effect", ref, f"rules[{index}] ({_text(rule)}): {reason}", remedy)
+                yield Finding("rbac/no-effect", ref, f"rules[{index}] ({quoted(rule)}): {reason}", remedy)
 
     def binding(self, binding: Manifest) -> t.Iterator[Finding]:
         """Whom a binding reaches, and with what; of a declared role only what its place adds."""
         ref, role, subjects = ref_of(binding), _role_of(binding), _subjects(binding)
         yield from _broad(ref, binding.get("subjects") or ())
         if role == _CLUSTER_ADMIN:
-            reach = (
-                f"in namespace {ref.namespace}, its roles included"
-                if ref.namespace
-                else "over the whole cluster"
-            )
+            reach = f"in namespace {ref.namespace}, its roles included" if ref.namespace else "over the whole cluster"
             message, remedy = (
                 f"cluster-admin is every right {reach} (CIS 5.1.1)",
                 "Bind a role with what is needed",
@@ -509,11 +496,7 @@ class _Judge:
         reached = list(dict.fromkeys(reach.message for reach in reaches(rules, not ref.namespace)))
         if reached:
             place = f"in namespace {ref.namespace}" if ref.namespace else "in every namespace"
-            remedy = (
-                "Bind view, or a role with what is needed"
-                if ref.namespace
-                else "Bind it in single namespaces"
-            )
+            remedy = "Bind view, or a role with what is needed" if ref.namespace else "Bind it in single namespaces"
             message = f"{role.name} {place}: {'; '.join(reached)}"
             yield Finding("rbac/user-facing", ref, message, remedy, tuple(subjects), refuse=not ref.namespace)
         if ref.namespace:
@@ -522,9 +505,7 @@ class _Judge:
     def _elsewhere(self, ref: Ref, role: Ref, subjects: t.Sequence[str]) -> t.Iterator[Finding]:
         rules = self.resolve(*role)
         if rules is None:
-            message = (
-                f"{role} is not declared here, nor known to be there; without it the binding gives nothing"
-            )
+            message = f"{role} is not declared here, nor known to be there; without it the binding gives nothing"
             remedy = "Correct its name, or declare it"
             yield Finding("rbac/role-missing", ref, message, remedy, tuple(subjects))
             return
@@ -588,14 +569,10 @@ def _subjects(binding: Manifest) -> t.Tuple[str, ...]:
     return tuple(map(_subject, binding.get("subjects") or ()))
 
 
-def _finding(
-    ref: Ref, reach: Reach, rules: t.Sequence[Rule], subjects: t.Iterable[str], through: str = ""
-) -> Finding:
-    where = ", ".join(f"rules[{index}] ({_text(rules[index])})" for index in reach.indexes)
+def _finding(ref: Ref, reach: Reach, rules: t.Sequence[Rule], subjects: t.Iterable[str], through: str = "") -> Finding:
+    where = ", ".join(f"rules[{index}] ({quoted(rules[index])})" for index in reach.indexes)
     affected = tuple(sorted(set(subjects)))
-    return Finding(
-        reach.rule, ref, f"{through}{where}: {reach.message}", reach.remedy, affected, refuse=reach.refuse
-    )
+    return Finding(reach.rule, ref, f"{through}{where}: {reach.message}", reach.remedy, affected, refuse=reach.refuse)
 
 
 def _broad(ref: Ref, subjects: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[Finding]:

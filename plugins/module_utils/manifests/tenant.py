@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests import namespace, network, quota, rbac
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import namespace, network, quota, rbac, values
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context, Declaration, Manifest
 
 _Item = t.Mapping[str, t.Any]
@@ -81,6 +81,10 @@ def declare(item: _Item, where: str, context: Context) -> Declaration:
     name = item["name"]
     context = context._replace(stage=item.get("stage") or context.stage)
     declaration = namespace.declare({key: item[key] for key in namespace.SPEC if key in item}, where, context)
+    try:
+        values.dns_label(name)
+    except ItemError:
+        return declaration  # told there, and the same for everything within
     for options, declare_topic in _TOPICS:
         part = {key: item[key] for key in options if key in item}
         if part:

@@ -205,7 +205,7 @@ CLUSTER: list[tuple[Rule, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), CLUSTER, ids=[rbac._text(given) for given, _ in CLUSTER])
+@pytest.mark.parametrize(("given", "expected"), CLUSTER, ids=[rbac.quoted(given) for given, _ in CLUSTER])
 def test_a_rule_of_a_cluster_role(given: Rule, expected: str) -> None:
     assert refused(role("r", given)) == set(expected.split())
 
@@ -230,7 +230,7 @@ LOCAL: list[tuple[Rule, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), LOCAL, ids=[rbac._text(given) for given, _ in LOCAL])
+@pytest.mark.parametrize(("given", "expected"), LOCAL, ids=[rbac.quoted(given) for given, _ in LOCAL])
 def test_a_rule_of_a_role(given: Rule, expected: str) -> None:
     assert refused(role("r", given, namespace="shop")) == set(expected.split())
 
@@ -246,7 +246,7 @@ def test_a_wildcard_hides_no_risk(index: int, wild: set[str]) -> None:
         return
     wider = {**given, **{part: ["*"] for part in wild}}
     found = refused(role("r", wider))
-    assert refused(role("r", given)) <= found or rbac._is_everything(wider)
+    assert refused(role("r", given)) <= found or rbac.is_everything(wider)
     assert ("wildcard" in found) >= bool(wild)
 
 
@@ -281,12 +281,12 @@ NOTHING: list[tuple[Rule, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "reason", "remedy"), NOTHING, ids=[rbac._text(entry[0]) for entry in NOTHING])
+@pytest.mark.parametrize(("given", "reason", "remedy"), NOTHING, ids=[rbac.quoted(entry[0]) for entry in NOTHING])
 def test_what_grants_nothing_is_told(given: Rule, reason: str, remedy: str) -> None:
     found = [finding for finding in risks(role("r", rule("get", "nodes"), given)) if finding.rule == "rbac/no-effect"]
     (finding,) = found
     assert not finding.refuse
-    assert finding.message.startswith(f"rules[1] ({rbac._text(given)}): {reason}")
+    assert finding.message.startswith(f"rules[1] ({rbac.quoted(given)}): {reason}")
     assert remedy in finding.remedy
 
 
@@ -312,7 +312,7 @@ def test_what_grants_nothing_is_told(given: Rule, reason: str, remedy: str) -> N
         rule("associated-node:update", "resourceclaims/driver", "resource.k8s.io"),
         urls("get", "/metrics"),
     ],
-    ids=rbac._text,
+    ids=rbac.quoted,
 )
 def test_what_grants_something_is_not(given: Rule) -> None:
     assert "no-effect" not in told(role("r", given))
@@ -411,7 +411,7 @@ WRITES_PODS = [
 ]
 
 
-@pytest.mark.parametrize("given", WRITES_PODS, ids=rbac._text)
+@pytest.mark.parametrize("given", WRITES_PODS, ids=rbac.quoted)
 def test_pods_where_they_may_do_anything(given: Rule) -> None:
     name = "workloads-in-privileged-namespace"
     assert name in refused(role("r", given, namespace="kube-system"))
@@ -466,7 +466,7 @@ def test_a_role_that_is_nowhere() -> None:
     assert "Role shop/r is not declared here" in finding.message
 
 
-@pytest.mark.parametrize("there", [None, {"ClusterRole/edit": list(rbac._EDIT), "ClusterRole/admin": list(rbac._EDIT)}])
+@pytest.mark.parametrize("there", [None, {"ClusterRole/edit": list(rbac.EDIT), "ClusterRole/admin": list(rbac.EDIT)}])
 def test_user_facing_roles_are_told_in_a_namespace_and_refused_in_all(there: t.Any) -> None:
     """Also where no cluster can be asked."""
     for name in ("edit", "admin"):

@@ -122,9 +122,7 @@ def test_below_enforce_what_restricts_is_withdrawn_and_rights_stay(stage: str) -
     kinds = {built["kind"] for built in declaration.objects}
     assert {"Role", "RoleBinding"} <= kinds
     assert not {"ResourceQuota", "LimitRange"} & kinds
-    assert {Ref("ResourceQuota", "shop", "quota"), Ref("LimitRange", "shop", "limits")} <= set(
-        declaration.withdrawn
-    )
+    assert {Ref("ResourceQuota", "shop", "quota"), Ref("LimitRange", "shop", "limits")} <= set(declaration.withdrawn)
 
 
 def test_what_is_not_enforced_yet_is_a_finding() -> None:
@@ -148,6 +146,13 @@ def test_one_mistake_leaves_the_other_topics() -> None:
     assert "'many'" in problem.reason
     kinds = {built["kind"] for built in declaration.objects}
     assert kinds == {"Namespace", "ServiceAccount", "LimitRange", "Role", "RoleBinding", "NetworkPolicy"}
+
+
+def test_a_wrong_name_is_told_once() -> None:
+    declaration = declare({**FULL, "name": "Shop"})
+    (problem,) = declaration.problems
+    assert "'Shop'" in problem.reason
+    assert (declaration.objects, declaration.withdrawn) == ([], [])
 
 
 def test_the_default_account_declared_twice_names_both_places() -> None:
@@ -221,9 +226,7 @@ def test_expanding_changes_neither_tenant_nor_profile() -> None:
         ({}, "none is"),
     ],
 )
-def test_a_profile_that_is_not_there_is_named_with_those_that_are(
-    params: dict[str, t.Any], known: str
-) -> None:
+def test_a_profile_that_is_not_there_is_named_with_those_that_are(params: dict[str, t.Any], known: str) -> None:
     with pytest.raises(HardenedError) as caught:
         tenant.expand({"name": "shop", "profile": "wbe"}, params)
     assert "profile wbe" in caught.value.message
@@ -244,9 +247,7 @@ _RULES = st.lists(
     st.fixed_dictionaries(
         {
             "api_groups": st.lists(st.sampled_from(["", "apps", "*"]), min_size=1, max_size=2, unique=True),
-            "resources": st.lists(
-                st.sampled_from(["pods", "deployments"]), min_size=1, max_size=2, unique=True
-            ),
+            "resources": st.lists(st.sampled_from(["pods", "deployments"]), min_size=1, max_size=2, unique=True),
             "verbs": st.lists(st.sampled_from(["get", "list", "*"]), min_size=1, max_size=2, unique=True),
         },
         optional={"resource_names": st.lists(_NAMES, min_size=1, max_size=2, unique=True)},
@@ -278,9 +279,7 @@ _TENANTS = st.fixed_dictionaries(
         "annotations": st.dictionaries(_NAMES, st.text(max_size=4), max_size=2),
         "pod_security": st.sampled_from(namespace.LEVELS),
         "default_service_account_token": st.booleans(),
-        "quota": st.dictionaries(
-            st.sampled_from(["pods", "requests.cpu", "limits.memory"]), st.just("1"), max_size=3
-        ),
+        "quota": st.dictionaries(st.sampled_from(["pods", "requests.cpu", "limits.memory"]), st.just("1"), max_size=3),
         "quotas": _some(
             st.fixed_dictionaries(
                 {"name": _NAMES, "hard": st.just({"pods": "3"})},
@@ -338,6 +337,13 @@ def test_a_description_is_its_own_description(item: dict[str, t.Any]) -> None:
 
 def _by_ref(objects: list[Manifest]) -> dict[Ref, Manifest]:
     return {ref_of(built): built for built in objects}
+
+
+def test_what_stage_warn_wrote_is_described_at_stage_warn() -> None:
+    flows = FULL["network"]
+    described = tenant.describe(declare({"name": "shop", "network": flows}, "warn").objects)
+    assert described["stage"] == "warn"
+    assert "raw" not in described["network"]
 
 
 def test_a_description_says_nothing_of_topics_without_objects() -> None:
