@@ -24,9 +24,7 @@ class Client:
     def __init__(self, proxy: FaultProxy) -> None:
         config = proxy.config
         self._authorization = f"Bearer {config['users'][0]['user']['token']}"
-        self._connection = http.client.HTTPConnection(
-            urlsplit(config["clusters"][0]["cluster"]["server"]).netloc
-        )
+        self._connection = http.client.HTTPConnection(urlsplit(config["clusters"][0]["cluster"]["server"]).netloc)
 
     def send(self, method: str, path: str, body: t.Any = None) -> tuple[int, t.Any, t.Mapping[str, str]]:
         headers = {"Authorization": self._authorization, "Content-Type": "application/json"}
@@ -57,9 +55,7 @@ def test_without_a_fault_it_is_not_noticed(cluster: ControlPlane, prefix: str) -
 @pytest.mark.parametrize(("fault", "status"), [("busy", 429), ("error", 500), ("unavailable", 503)])
 def test_a_server_that_does_not_want_to(cluster: ControlPlane, prefix: str, fault: str, status: int) -> None:
     with FaultProxy(cluster, lambda _method, _path: fault) as proxy:
-        answered, body, headers = Client(proxy).send(
-            "POST", "/api/v1/namespaces", {"metadata": {"name": prefix}}
-        )
+        answered, body, headers = Client(proxy).send("POST", "/api/v1/namespaces", {"metadata": {"name": prefix}})
     assert (answered, body["kind"], body["code"]) == (status, "Status", status)
     assert headers.get("Retry-After") == ("1" if status == 429 else None)
     assert not exists(cluster, prefix)

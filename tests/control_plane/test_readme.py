@@ -20,9 +20,7 @@ from tests.testbed.control_plane import ControlPlane
 def _tasks() -> list[t.Any]:
     """The tasks of the examples, with or without the play around them."""
     examples = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    found = [
-        part for example in map(yaml.safe_load, examples) if isinstance(example, list) for part in example
-    ]
+    found = [part for example in map(yaml.safe_load, examples) if isinstance(example, list) for part in example]
     return [task for part in found for task in part.get("tasks", [part])]
 
 

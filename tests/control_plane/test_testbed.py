@@ -73,9 +73,7 @@ def test_a_component_that_does_not_start_is_named_with_what_it_said(
     instance: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.testbed.control_plane._API_FLAGS", "--no-such-flag")
-    with pytest.raises(
-        StartError, match=r"(?s)^kube-apiserver of .* has ended; .* unknown flag: --no-such-flag"
-    ):
+    with pytest.raises(StartError, match=r"(?s)^kube-apiserver of .* has ended; .* unknown flag: --no-such-flag"):
         instance.up()
     assert processes_in(instance.directory) == []
 

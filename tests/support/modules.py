@@ -89,7 +89,5 @@ def _recap(output: str) -> dict[str, dict[str, int]]:
     for line in output.partition("PLAY RECAP")[2].splitlines()[1:]:
         host, colon, counts = line.partition(" : ")
         if colon:
-            hosts[host.strip()] = {
-                key: int(value) for key, value in (part.split("=") for part in counts.split())
-            }
+            hosts[host.strip()] = {key: int(value) for key, value in (part.split("=") for part in counts.split())}
     return hosts

@@ -62,9 +62,7 @@ class FaultProxy:
         self._netloc = urlsplit(cluster.server).netloc
         self._local = threading.local()
         # http.server looks for methods of these names
-        methods = {
-            f"do_{verb}": _Handler.handle_request for verb in ("GET", "POST", "PUT", "PATCH", "DELETE")
-        }
+        methods = {f"do_{verb}": _Handler.handle_request for verb in ("GET", "POST", "PUT", "PATCH", "DELETE")}
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self, **methods}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
@@ -90,9 +88,7 @@ class FaultProxy:
             self.counts[fault or "forwarded"] += 1
         return fault
 
-    def forward(
-        self, method: str, path: str, headers: dict[str, str], body: bytes
-    ) -> tuple[int, _Headers, bytes]:
+    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, _Headers, bytes]:
         """Ask the server, over the kept-alive connection of this thread, which serves one client's."""
         connection = getattr(self._local, "connection", None)
         if connection is None:

@@ -28,13 +28,9 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     mode = argparse.ArgumentParser(add_help=False)
-    mode.add_argument(
-        "--mode", choices=["control-plane"], default="control-plane", help="default: %(default)s"
-    )
+    mode.add_argument("--mode", choices=["control-plane"], default="control-plane", help="default: %(default)s")
     version = argparse.ArgumentParser(add_help=False)
-    version.add_argument(
-        "--kubernetes", choices=KUBERNETES, default=KUBERNETES[0], help="default: %(default)s"
-    )
+    version.add_argument("--kubernetes", choices=KUBERNETES, default=KUBERNETES[0], help="default: %(default)s")
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", default="default", help="several can run side by side; default: %(default)s")
 

@@ -41,9 +41,7 @@ def kube(version: str) -> Path:
         "gitTreeState": "clean",
     }
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return _built(
-        "kube", version, *(f"-X {p}.{name}={value}" for p in packages for name, value in stamp.items())
-    )
+    return _built("kube", version, *(f"-X {p}.{name}={value}" for p in packages for name, value in stamp.items()))
 
 
 def etcd() -> Path:
@@ -94,9 +92,7 @@ def _compile(binary: Path, sources: t.Iterable[Path], flags: str, title: str) ->
     say(f"compiling {title}; all of Kubernetes takes ten minutes on two cores, once")
     with (
         log.open("w") as output,
-        subprocess.Popen(
-            command, cwd=scratch, env={**os.environ, **settings}, stdout=output, stderr=output
-        ) as process,
+        subprocess.Popen(command, cwd=scratch, env={**os.environ, **settings}, stdout=output, stderr=output) as process,
     ):
         seconds = _watch(process, log, title)
     if process.returncode:

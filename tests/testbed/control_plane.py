@@ -97,9 +97,7 @@ class ControlPlane:
         with _alone(self.directory):
             if self.is_up():
                 if self.version() != self.kubernetes:
-                    raise StartError(
-                        f"{self.name} is up with Kubernetes {self.version()}: take it down first"
-                    )
+                    raise StartError(f"{self.name} is up with Kubernetes {self.version()}: take it down first")
                 return self
             self._clear()
             try:
@@ -188,9 +186,7 @@ class ControlPlane:
         return {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "testbed", "cluster": {"server": server, "certificate-authority-data": authority}}
-            ],
+            "clusters": [{"name": "testbed", "cluster": {"server": server, "certificate-authority-data": authority}}],
             "users": [{"name": "user", "user": {"token": token}}],
             "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "user"}}],
             "current-context": "testbed",
@@ -221,9 +217,7 @@ class ControlPlane:
         """GET as the administrator: decoded JSON, or text."""
         return self.request("GET", path)
 
-    def request(
-        self, method: str, path: str, body: t.Any = None, content_type: str = "application/json"
-    ) -> t.Any:
+    def request(self, method: str, path: str, body: t.Any = None, content_type: str = "application/json") -> t.Any:
         """One request as the administrator.
 
         :raises urllib.error.HTTPError: with the server's answer in its body.
@@ -261,9 +255,7 @@ class ControlPlane:
 
     def _kube(self, *arguments: str, text: str | None = None) -> str:
         command = [str(self.directory / "kube"), *arguments]
-        done = subprocess.run(
-            command, cwd=self.directory, input=text, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=self.directory, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout

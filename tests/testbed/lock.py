@@ -47,9 +47,7 @@ def go_mod(version: str, theirs: str) -> str:
     libraries = re.findall(r"^\s*(?:replace )?(\S+) => \./staging/", theirs, re.MULTILINE)
     replaced = "".join(f"\t{library} => {library} {published}\n" for library in libraries)
     oldest = ".".join(map(str, GO))
-    return (
-        f"module testbed\n\ngo {oldest}.0\n\nrequire k8s.io/kubernetes v{version}\n\nreplace (\n{replaced})\n"
-    )
+    return f"module testbed\n\ngo {oldest}.0\n\nrequire k8s.io/kubernetes v{version}\n\nreplace (\n{replaced})\n"
 
 
 if __name__ == "__main__":

@@ -68,9 +68,7 @@ def test_the_environment_completes_what_is_not_given(
         ("impersonate_groups", ["a"]),
     ],
 )
-def test_what_is_given_wins_over_the_environment(
-    monkeypatch: pytest.MonkeyPatch, option: str, value: t.Any
-) -> None:
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, option: str, value: t.Any) -> None:
     monkeypatch.setenv(f"K8S_AUTH_{option.upper()}", "true")
     assert arguments.connection({option: value})[option] == value
 
@@ -92,9 +90,7 @@ def test_proxy_headers_are_completed_one_by_one(monkeypatch: pytest.MonkeyPatch)
 CONFIG = {"kind": "Config", "users": [{"name": "ann", "user": {"token": "hunter2"}}]}
 
 
-@pytest.mark.parametrize(
-    "text", [json.dumps(CONFIG), "\n" + json.dumps(CONFIG), json.dumps(CONFIG, indent=1)]
-)
+@pytest.mark.parametrize("text", [json.dumps(CONFIG), "\n" + json.dumps(CONFIG), json.dumps(CONFIG, indent=1)])
 def test_a_kubeconfig_given_as_text_is_its_content(text: str) -> None:
     assert arguments.connection({"kubeconfig": text})["kubeconfig"] == CONFIG
 
@@ -146,9 +142,7 @@ def test_secrets_from_the_environment_are_secrets(monkeypatch: pytest.MonkeyPatc
 def test_every_option_that_ansible_hides_is_a_secret_here() -> None:
     """``no_log`` in the argument spec and secrets() agree."""
     hidden = {name for name, spec in arguments.CONNECTION.items() if spec.get("no_log")} - {"kubeconfig"}
-    assert arguments.secrets({name: f"secret {name}" for name in hidden}) == {
-        f"secret {name}" for name in hidden
-    }
+    assert arguments.secrets({name: f"secret {name}" for name in hidden}) == {f"secret {name}" for name in hidden}
 
 
 # -- what was declared

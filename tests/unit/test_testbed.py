@@ -133,9 +133,7 @@ def test_a_process_that_has_ended_is_gone_though_its_parent_has_not_noticed(
     assert started(sleeper.pid) == ""
 
 
-def test_only_what_a_dead_process_left_is_an_orphan(
-    run_directory: Path, sleeper: subprocess.Popen[bytes]
-) -> None:
+def test_only_what_a_dead_process_left_is_an_orphan(run_directory: Path, sleeper: subprocess.Popen[bytes]) -> None:
     alive, dead = sleeper.pid, 2**22 + 1  # above the kernel's highest id
     for name in (f"test-{alive}", f"test-{dead}", f"other-{dead}", "test-me"):
         (run_directory / name).mkdir(parents=True)

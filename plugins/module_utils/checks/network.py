@@ -257,9 +257,7 @@ class _Flows:
         pods: t.Sequence[Manifest],
     ) -> None:
         self.known = namespaces is not None
-        self.namespaces = {
-            name: {**labels, NAMESPACE_NAME: name} for name, labels in (namespaces or {}).items()
-        }
+        self.namespaces = {name: {**labels, NAMESPACE_NAME: name} for name, labels in (namespaces or {}).items()}
         self.policies: t.Dict[str, t.List[Policy]] = {}
         for policy in policies:
             self.policies.setdefault(policy.ref.namespace, []).append(policy)
@@ -386,9 +384,7 @@ class _Flows:
         if any(port.get("protocol") == "UDP" and port.get("port") in (53, "dns") for port in rule.ports):
             return True
         all_servers = functools.partial(within, requirements({"matchLabels": DNS["pods"]}))
-        return ports_meet(rule.ports, [_DNS_PORT]) and self._admits(
-            rule, namespace, DNS["namespace"], all_servers
-        )
+        return ports_meet(rule.ports, [_DNS_PORT]) and self._admits(rule, namespace, DNS["namespace"], all_servers)
 
 
 def _peers(policy: Policy) -> t.Iterator[t.Tuple[Rule, Peer]]:

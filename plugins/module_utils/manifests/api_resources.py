@@ -105,9 +105,7 @@ def _read() -> t.Dict[str, t.Dict[str, Resource]]:
         for line in table.replace("\n    +", "+").replace("\n    ", " ").split("\n"):
             group, *entries = line.split() or [""]
             for resource, verbs in (pair for entry in entries for pair in _parsed(entry)):
-                resources.setdefault(group if group != "core" else "", {})[resource] = Resource(
-                    namespaced, verbs
-                )
+                resources.setdefault(group if group != "core" else "", {})[resource] = Resource(namespaced, verbs)
     return resources
 
 

@@ -217,9 +217,7 @@ def _joined(name: str, known: t.Optional[_Draft], draft: _Draft) -> _Draft:
     if known is None:
         return draft
     if not (known.flows and draft.flows):
-        raise ItemError(
-            f"policy {name} is already declared at {known.place}", "Give one of them another name"
-        )
+        raise ItemError(f"policy {name} is already declared at {known.place}", "Give one of them another name")
     pods = known.spec["podSelector"]
     if pods != draft.spec["podSelector"]:
         raise ItemError(
@@ -286,9 +284,7 @@ def _rule(flow: _Item, direction: Direction) -> _Fields:
 def _some(option: str, flow: _Item, build: t.Callable[[t.Any], _Fields], everything: str) -> t.List[_Fields]:
     built = _each(option, flow[option], build)
     if not built:
-        raise ItemError(
-            f"{option} is empty, which would be {everything}", f"Fill it, or leave it out for {everything}"
-        )
+        raise ItemError(f"{option} is empty, which would be {everything}", f"Fill it, or leave it out for {everything}")
     return built
 
 
@@ -317,9 +313,7 @@ def selector(pods: t.Any) -> _Fields:
         return {"matchLabels": _labels(pods)} if pods != {} else {}
     beside = sorted(map(str, set(pods) - _SELECTOR_OPTIONS))
     if beside:
-        raise ItemError(
-            f"label {beside[0]} beside match_labels or match_expressions", "Move it under match_labels"
-        )
+        raise ItemError(f"label {beside[0]} beside match_labels or match_expressions", "Move it under match_labels")
     built: _Fields = {}
     if "match_labels" in pods:
         built["matchLabels"] = _labels(pods["match_labels"])
@@ -337,18 +331,14 @@ def _labels(value: t.Any) -> t.Dict[str, str]:
 def _expression(entry: t.Any) -> _Fields:
     """A LabelSelectorRequirement; options and API spell it alike."""
     if not isinstance(entry, dict) or "key" not in entry:
-        raise ItemError(
-            f"{entry!r} is not a match expression", "It has key, operator and, for In and NotIn, values"
-        )
+        raise ItemError(f"{entry!r} is not a match expression", "It has key, operator and, for In and NotIn, values")
     _known(entry, ("key", "operator", "values"))
     operator = entry.get("operator")
     if operator not in _OPERATORS:
         raise ItemError(f"operator {operator!r} is unknown", f"Use one of {', '.join(_OPERATORS)}")
     wanted = _each("values", entry.get("values") or [], values.label_value)
     if (operator in ("In", "NotIn")) != bool(wanted):
-        raise ItemError(
-            f"operator {operator} takes {'no values' if wanted else 'values'}", "Correct one of them"
-        )
+        raise ItemError(f"operator {operator} takes {'no values' if wanted else 'values'}", "Correct one of them")
     built = {"key": values.label_key(entry["key"]), "operator": operator}
     return {**built, "values": wanted} if wanted else built
 
@@ -385,9 +375,7 @@ def _ip_block(peer: _Item, egress: bool) -> _Fields:
         raise ItemError(f"{network} is an IPv4-mapped IPv6 network", f"Write it as IPv4, {unmapped(network)}")
     for inner in excepted:
         if inner == network or not inside(inner, network):
-            raise ItemError(
-                f"except {inner} is not a part of {network}", "Except a smaller network within cidr"
-            )
+            raise ItemError(f"except {inner} is not a part of {network}", "Except a smaller network within cidr")
     for address in METADATA if egress else ():
         if network == address:
             raise ItemError(
@@ -467,9 +455,7 @@ def _shaped(value: t.Any, shape: t.Any, place: str) -> None:
             raise ItemError(f"{place}: {error.reason}", error.remedy) from error
     elif not isinstance(value, type(shape)):
         wanted = "a list" if isinstance(shape, list) else "a dictionary"
-        raise ItemError(
-            f"{place}: {value!r} is not {wanted}", "Write it as in the manifest of a NetworkPolicy"
-        )
+        raise ItemError(f"{place}: {value!r} is not {wanted}", "Write it as in the manifest of a NetworkPolicy")
     elif isinstance(shape, list):
         for index, element in enumerate(value):
             _shaped(element, shape[0], f"{place}[{index}]")
@@ -564,9 +550,7 @@ def _dns_option(spec: _Item) -> t.Union[bool, _Fields]:
 def _flow_options(name: str, spec: _Item) -> _Fields:
     about = {"name": name} if name else {}
     return {
-        d.option: [
-            {**about, **flow_option(d, spec.get("podSelector") or {}, rule)} for rule in spec[d.option]
-        ]
+        d.option: [{**about, **flow_option(d, spec.get("podSelector") or {}, rule)} for rule in spec[d.option]]
         for d in DIRECTIONS
         if spec.get(d.option)
     }

@@ -325,11 +325,8 @@ def _limit(entry: _Item) -> t.Dict[str, t.Any]:
 def _check_limited(kind: str, option: str, key: str) -> None:
     """Containers ask for compute and extended resources, claims for storage."""
     values.qualified_name(key, "resource")
-    if kind == "PersistentVolumeClaim":
-        known = key == "storage"
-    else:
-        known = key in _COMPUTE or key.startswith("hugepages-") or ("/" in key and key[:9] != "requests.")
-    if not known:
+    compute = key in _COMPUTE or key.startswith("hugepages-") or ("/" in key and key[:9] != "requests.")
+    if not (key == "storage" if kind == "PersistentVolumeClaim" else compute):
         raise ItemError(
             f"{option}[{key}]: nothing that a {kind} asks for",
             "Use storage"

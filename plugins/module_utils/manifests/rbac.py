@@ -100,9 +100,7 @@ class _Parts:
         self.where = where
         self.stage = context.stage
 
-    def attempt(
-        self, where: str, ref: Ref, build: t.Callable[..., _Built], *given: t.Any
-    ) -> t.Optional[_Built]:
+    def attempt(self, where: str, ref: Ref, build: t.Callable[..., _Built], *given: t.Any) -> t.Optional[_Built]:
         try:
             return build(*given)
         except ItemError as error:
@@ -118,9 +116,7 @@ class _Parts:
         built = [part for part in tried if part is not None]
         return built if len(built) == len(entries) else None
 
-    def rules(
-        self, ref: Ref, rules: t.Sequence[_Item], cluster: bool
-    ) -> t.Optional[t.List[t.Dict[str, t.Any]]]:
+    def rules(self, ref: Ref, rules: t.Sequence[_Item], cluster: bool) -> t.Optional[t.List[t.Dict[str, t.Any]]]:
         built = self.each("rules", ref, _policy_rules, rules, cluster)
         return None if built is None else [rule for part in built for rule in part]
 
@@ -148,9 +144,7 @@ def declare_service_account(item: _Item, where: str, context: Context) -> Declar
     for kind, option in (("Role", "roles"), ("ClusterRole", "cluster_roles")):
         for index, role in enumerate(item.get(option, ())):
             place, head = f"{where}.{option}[{index}]", {"name": f"{name}-{role}", "namespace": namespace}
-            reference = parts.attempt(
-                place, Ref("RoleBinding", namespace, head["name"]), _reference, kind, role
-            )
+            reference = parts.attempt(place, Ref("RoleBinding", namespace, head["name"]), _reference, kind, role)
             if reference is not None:
                 parts.add(_bound(head, reference, subjects), place)
     return parts.declaration
@@ -171,13 +165,9 @@ def declare_cluster_role(item: _Item, where: str, context: Context) -> Declarati
     selectors = parts.each("aggregate", ref, _selector, item["aggregate"])
     if item.get("rules"):
         remedy = "Put the rules into a cluster role with one of the labels"
-        parts.declaration.problem(
-            where, "the API server would overwrite rules with those of aggregate", remedy, ref
-        )
+        parts.declaration.problem(where, "the API server would overwrite rules with those of aggregate", remedy, ref)
     elif head is not None and selectors is not None:
-        parts.add(
-            manifest(API_VERSION, "ClusterRole", **head, aggregationRule={"clusterRoleSelectors": selectors})
-        )
+        parts.add(manifest(API_VERSION, "ClusterRole", **head, aggregationRule={"clusterRoleSelectors": selectors}))
     return parts.declaration
 
 
@@ -202,9 +192,7 @@ def declare_binding(item: _Item, where: str, context: Context) -> Declaration:
     reference = parts.attempt(where, ref, _referenced, item)
     subjects = parts.each("subjects", ref, _subject, item["subjects"], namespace)
     if not item["subjects"]:
-        parts.declaration.problem(
-            where, "the binding has no subjects", "Name at least one, or remove the binding", ref
-        )
+        parts.declaration.problem(where, "the binding has no subjects", "Name at least one, or remove the binding", ref)
     elif head is not None and reference is not None and subjects is not None:
         parts.add(_bound(head, reference, subjects))
     return parts.declaration
@@ -216,9 +204,7 @@ def declare_expectation(item: _Item, where: str, context: Context) -> Declaratio
     namespace = item.get("namespace", "")
     asked = parts.attempt(where, Ref("", namespace, ""), _asked, item)
     if not item.get("can") and not item.get("cannot"):
-        parts.declaration.problem(
-            where, "nothing is expected", "Say it in can or cannot, such as can: [get pods]"
-        )
+        parts.declaration.problem(where, "nothing is expected", "Say it in can or cannot, such as can: [get pods]")
     for option in ("can", "cannot"):
         rights = parts.each(option, Ref("", namespace, ""), _right, item.get(option, ()), namespace)
         for verb, resource, space, name in rights or ():
@@ -301,13 +287,9 @@ def _reference(kind: str, name: str) -> t.Dict[str, str]:
 def _referenced(item: _Item) -> t.Dict[str, str]:
     role, cluster_role = item.get("role"), item.get("cluster_role")
     if bool(role) == bool(cluster_role):
-        raise ItemError(
-            f"the binding names {'both' if role else 'neither'} role and cluster_role", "Name one of them"
-        )
+        raise ItemError(f"the binding names {'both' if role else 'neither'} role and cluster_role", "Name one of them")
     if role and "namespace" not in item:
-        raise ItemError(
-            f"role {role} can only be bound in its namespace", "Say namespace, or bind a cluster_role"
-        )
+        raise ItemError(f"role {role} can only be bound in its namespace", "Say namespace, or bind a cluster_role")
     return _reference("Role", role) if role else _reference("ClusterRole", str(cluster_role))
 
 
@@ -323,21 +305,15 @@ def _subject(item: _Item, namespace: str) -> t.Dict[str, str]:
     given = [option for option in ("user", "group", "service_account") if item.get(option)]
     if len(given) != 1:
         named = f"these are {' and '.join(given)}" if given else "this is none of them"
-        raise ItemError(
-            f"a subject is one of user, group and service_account; {named}", "Make an entry for each"
-        )
+        raise ItemError(f"a subject is one of user, group and service_account; {named}", "Make an entry for each")
     (option,) = given
     if option == "service_account":
         home = item.get("namespace") or namespace
         if not home:
-            raise ItemError(
-                f"service account {item[option]} has no namespace", "Say namespace beside service_account"
-            )
+            raise ItemError(f"service account {item[option]} has no namespace", "Say namespace beside service_account")
         return _account(values.dns_subdomain(item[option], option), values.dns_label(home, "namespace"))
     if "namespace" in item:
-        raise ItemError(
-            f"a {option} belongs to no namespace", "Leave namespace out; it is that of a service account"
-        )
+        raise ItemError(f"a {option} belongs to no namespace", "Leave namespace out; it is that of a service account")
     return {"apiGroup": GROUP, "kind": option.capitalize(), "name": str(item[option])}
 
 
@@ -379,9 +355,7 @@ def _policy_rules(rule: _Item, cluster: bool) -> t.List[t.Dict[str, t.Any]]:
 def _texts(rule: _Item, option: str) -> t.List[str]:
     texts = list(rule.get(option, ()))
     if any(not text or text != text.strip() for text in texts):
-        raise ItemError(
-            f"{option} {texts!r} has an entry that is empty or has spaces around it", "Correct it"
-        )
+        raise ItemError(f"{option} {texts!r} has an entry that is empty or has spaces around it", "Correct it")
     return texts
 
 
@@ -413,9 +387,7 @@ def _asked(item: _Item) -> t.Tuple[str, t.Tuple[str, ...]]:
         raise ItemError("the expectation is of nobody", "Name one of user and service_account, or groups")
     if account:
         if not item.get("namespace"):
-            raise ItemError(
-                f"service account {account} has no namespace", "Say namespace beside service_account"
-            )
+            raise ItemError(f"service account {account} has no namespace", "Say namespace beside service_account")
         space = values.dns_label(item["namespace"], "namespace")
         user = f"system:serviceaccount:{space}:{values.dns_subdomain(account, 'service_account')}"
     if user.startswith("system:serviceaccount:"):
@@ -444,11 +416,7 @@ def _right(entry: str, namespace: str) -> t.Tuple[str, str, str, str]:
     known = api_resources.find(group, plain)
     if known is None:
         meant = api_resources.nearest(plain)
-        remedy = (
-            f"Write {meant}"
-            if meant
-            else "Write it as kubectl api-resources lists it, such as deployments.apps"
-        )
+        remedy = f"Write {meant}" if meant else "Write it as kubectl api-resources lists it, such as deployments.apps"
         raise ItemError(f"{entry!r}: the {group or 'core'} API group has no resource {plain}", remedy)
     if not api_resources.is_asked(verb, known.verbs):
         raise ItemError(
@@ -503,9 +471,7 @@ def _unsaid(built: Manifest) -> str:
         return ""
     own = len(_described_metadata(built)) == 1 and not built.get("imagePullSecrets")
     return (
-        _NAMESPACES_OWN
-        if own
-        else "the default service account of a namespace only has default_service_account_token"
+        _NAMESPACES_OWN if own else "the default service account of a namespace only has default_service_account_token"
     )
 
 

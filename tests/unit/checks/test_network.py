@@ -126,9 +126,7 @@ def test_a_peer_whose_labels_no_namespace_has() -> None:
     policies = declare("web", ingress=[{"from": [{"namespace_labels": {"team": "shopp"}}]}])
     (finding,) = find("peer-namespace-missing", policies)
     assert finding.message == "ingress[0].from[0] selects namespaces by labels that none has"
-    assert (
-        find("peer-namespace-missing", declare("web", ingress=[{"from": [{"namespace_labels": {}}]}])) == []
-    )
+    assert find("peer-namespace-missing", declare("web", ingress=[{"from": [{"namespace_labels": {}}]}])) == []
 
 
 # -- both ends
@@ -177,8 +175,7 @@ def test_a_call_that_the_other_side_does_not_let_in(answer: t.Any) -> None:
     ]
     assert found[0].affected == ("namespace api",)
     assert found[0].remedy == (
-        "Declare in api: ingress: "
-        "[{to: {app: api}, from: [{namespace: web, pods: {app: web}}], ports: [8080]}]"
+        "Declare in api: ingress: [{to: {app: api}, from: [{namespace: web, pods: {app: web}}], ports: [8080]}]"
     )
 
 
@@ -255,9 +252,7 @@ _PORTS = st.lists(st.sampled_from([80, "80/UDP", "http", "80-90"]), min_size=1, 
 
 
 @given(_NAMES, _PODS, _NAMES, _PODS, _PORTS, st.booleans())
-def test_the_remedy_is_a_remedy(
-    home: str, ours: t.Any, space: str, theirs: t.Any, ports: t.Any, outward: bool
-) -> None:
+def test_the_remedy_is_a_remedy(home: str, ours: t.Any, space: str, theirs: t.Any, ports: t.Any, outward: bool) -> None:
     """What a finding says to declare makes it go away, read as the YAML that it is."""
     near, option, far = ("from", "egress", "to") if outward else ("to", "ingress", "from")
     flow = {near: ours, far: [{"namespace": space, "pods": theirs}], "ports": ports}
@@ -328,9 +323,7 @@ _REQUIREMENTS = st.lists(
             st.sampled_from(["In", "NotIn"]),
             st.frozensets(st.sampled_from(_VALUES), min_size=1),
         ),
-        st.tuples(
-            st.sampled_from(_KEYS), st.sampled_from(["Exists", "DoesNotExist"]), st.just(frozenset[str]())
-        ),
+        st.tuples(st.sampled_from(_KEYS), st.sampled_from(["Exists", "DoesNotExist"]), st.just(frozenset[str]())),
     ),
     max_size=3,
 ).map(tuple)
@@ -359,9 +352,7 @@ def test_overlap_and_within_agree_with_every_case(one: t.Any, other: t.Any) -> N
     ],
 )
 def test_expressions_match_as_in_kubernetes(expression: t.Any, matched: list[str | None]) -> None:
-    wanted = checks.requirements(
-        {"matchLabels": {"b": "x"}, "matchExpressions": [{"key": "a", **expression}]}
-    )
+    wanted = checks.requirements({"matchLabels": {"b": "x"}, "matchExpressions": [{"key": "a", **expression}]})
     for value in (*_VALUES, None):
         labels = {"b": "x", "a": value} if value else {"b": "x"}
         assert checks.matches(wanted, labels) == (value in matched)

@@ -292,11 +292,7 @@ def test_where_names_the_option_of_each_policy() -> None:
             ".ingress[0]: match_expressions[0]: values: 'b' is not a list",
         ),
         (
-            {
-                "ingress": [
-                    {"to": {"match_expressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}}
-                ]
-            },
+            {"ingress": [{"to": {"match_expressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}}]},
             ".ingress[0]: match_expressions[0]: operator Exists takes no values",
         ),
         ({"egress": [{"ports": [99999]}]}, ".egress[0]: ports[0]: port 99999 is out of range"),
@@ -472,9 +468,7 @@ _RAW_SPECS = st.sampled_from(
         },
     ]
 )
-_RAW = st.lists(
-    st.fixed_dictionaries({"name": st.sampled_from(["raw", "allow-dns"]), "spec": _RAW_SPECS}), max_size=1
-)
+_RAW = st.lists(st.fixed_dictionaries({"name": st.sampled_from(["raw", "allow-dns"]), "spec": _RAW_SPECS}), max_size=1)
 _DNS = st.one_of(
     st.booleans(),
     st.fixed_dictionaries(
@@ -586,9 +580,7 @@ def _egress_reaches(policies: list[Manifest], address: str) -> bool:
 
     for policy in policies:
         for egress in policy["spec"].get("egress", []):
-            if not egress.get("to") or any(
-                has(peer["ipBlock"]) for peer in egress["to"] if "ipBlock" in peer
-            ):
+            if not egress.get("to") or any(has(peer["ipBlock"]) for peer in egress["to"] if "ipBlock" in peer):
                 return True
     return False
 
@@ -616,9 +608,7 @@ def test_exceptions_lie_within_their_network(item: dict[str, t.Any]) -> None:
 @given(_ITEMS)
 def test_the_check_agrees_on_what_reaches_metadata(item: dict[str, t.Any]) -> None:
     policies = [p for p in declare(**item).objects if _by_name(p) != "stage-warn-allow-all"]
-    found = {
-        f.ref.name for f in checks.check(policies, None, None, []) if f.rule == "network/metadata-reachable"
-    }
+    found = {f.ref.name for f in checks.check(policies, None, None, []) if f.rule == "network/metadata-reachable"}
     addresses = ("169.254.169.254", "fd00:ec2::254")
     assert found == {_by_name(p) for p in policies if any(_egress_reaches([p], a) for a in addresses)}
 

@@ -77,9 +77,11 @@ def test_a_boolean_is_no_quantity() -> None:
 
 
 @given(
-    st.integers(-(10**12), 10**12), st.sampled_from(sorted(SUFFIXES)), st.integers(-(10**12), 10**12),
+    st.integers(-(10**12), 10**12),
     st.sampled_from(sorted(SUFFIXES)),
-)  # fmt: skip
+    st.integers(-(10**12), 10**12),
+    st.sampled_from(sorted(SUFFIXES)),
+)
 def test_quantities_compare_by_their_value(one: int, suffix: str, other: int, second: str) -> None:
     def exact(number: int, unit: str) -> Decimal:
         value = number * SUFFIXES[unit]
