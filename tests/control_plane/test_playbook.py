@@ -49,9 +49,7 @@ def test_the_example_is_predicted_made_left_alone_and_undone(
     assert spaces(cluster, "boutique-") == []
 
 
-def test_a_fleet_is_an_inventory_whose_hosts_are_clusters(
-    cluster: ControlPlane, prefix: str, tmp_path: Path
-) -> None:
+def test_a_fleet_is_an_inventory_whose_hosts_are_clusters(cluster: ControlPlane, prefix: str, tmp_path: Path) -> None:
     """One that cannot be reached does not keep the others from being hardened."""
     hosts = {
         "near": {"harden_connection": {"kubeconfig": str(cluster.kubeconfig)}},

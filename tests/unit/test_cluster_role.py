@@ -31,9 +31,7 @@ def test_defaults_are_those_of_the_specification() -> None:
 
 def test_every_option_of_the_module_but_the_connection_is_a_variable_of_the_same_kind() -> None:
     module = TOPIC.argument_spec()
-    (call,) = [
-        task["hardened.k8s.tenant"] for task in read("tasks/apply.yml") if "hardened.k8s.tenant" in task
-    ]
+    (call,) = [task["hardened.k8s.tenant"] for task in read("tasks/apply.yml") if "hardened.k8s.tenant" in task]
     assert call == {name: f"{{{{ cluster_{name} }}}}" for name in call}
     assert set(call) == set(module) - set(CONNECTION)
     assert {f"cluster_{name}" for name in call} == set(OPTIONS)

@@ -13,7 +13,6 @@ from unittest import mock
 
 import pytest
 import yaml
-from ansible_collections.hardened.k8s.plugins.module_utils import harden
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import tenant
 from ansible_collections.hardened.k8s.plugins.modules import tenant_info
 
@@ -47,7 +46,7 @@ def declarations(example: t.Any) -> list[dict[str, t.Any]]:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_examples_declare_what_they_say_without_a_mistake(block: str) -> None:
     for options in declarations(yaml.safe_load(block)):
-        with mock.patch.object(harden.datetime, "date", _Today):
+        with mock.patch.object(datetime, "date", _Today):
             result = run_module("tenant", {**options, "state": "rendered"})
         assert not result.get("failed"), result["msg"]
         assert len(result["manifests"]) > 1
