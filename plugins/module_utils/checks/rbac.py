@@ -21,6 +21,7 @@ labels, is tried on an API server (tests/control_plane/test_rbac.py).
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import typing as t
 
@@ -58,14 +59,16 @@ class Risk(t.NamedTuple):
     local: _Words = frozenset()
     names: str = _ANY_NAME
 
-    def reach(self, rule: Rule, cluster: bool) -> bool:
-        """Whether the rule is the risk when it is bound in the whole cluster, or else in one namespace."""
-        resources = self.resources if cluster else frozenset(filter(self._in_namespace, self.resources))
-        return _grants(rule, self.group, resources, self.verbs) and _names(rule, self.names)
+    def within_a_namespace(self) -> Risk:
+        """With those resources alone that a Role can give."""
+        known = api_resources.RESOURCES[self.group]
+        given = (name for name in self.resources if name in self.local or known[name].namespaced)
+        return self._replace(resources=frozenset(given))
 
-    def _in_namespace(self, resource: str) -> bool:
-        known = api_resources.find(self.group, resource)
-        return resource in self.local or (known is not None and known.namespaced)
+    def with_wildcards(self) -> Risk:
+        """With ``*/exec`` beside ``pods/exec``."""
+        stars = (f"*/{name.partition('/')[2]}" for name in self.resources if "/" in name)
+        return self._replace(resources=self.resources.union(stars))
 
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -82,7 +85,7 @@ _APPROVE = (
     "Leave it out, or name signers of your own in resource_names",
 )
 _IMPERSONATE = (
-    "acts as anybody it likes (CIS 5.1.8)",
+    "acts as others (CIS 5.1.8)",
     "Name whom in resource_names, in a rule for each of users, groups and serviceaccounts",
 )
 
@@ -194,6 +197,11 @@ RISKS: t.Tuple[Risk, ...] = (
     ),
 )
 
+_IN_THE_CLUSTER = tuple(risk.with_wildcards() for risk in RISKS)
+_IN_A_NAMESPACE = tuple(
+    risk.with_wildcards() for risk in (risk.within_a_namespace() for risk in RISKS) if risk.resources
+)
+
 _WORKLOADS = (
     ("", _words("pods replicationcontrollers")),
     ("apps", _words("daemonsets deployments replicasets statefulsets")),
@@ -211,11 +219,10 @@ def _has(wanted: _Words, given: t.Iterable[str]) -> bool:
 
 def _grants(rule: Rule, group: str, resources: _Words, verbs: _Words) -> bool:
     """Whether the authorizer would allow one of the verbs on one of the resources, under some name."""
-    subresources = {f"*/{name.partition('/')[2]}" for name in resources if "/" in name}
-    return bool(
-        resources
-        and _has(frozenset([group]), rule.get("apiGroups") or ())
-        and _has(resources | subresources, rule.get("resources") or ())
+    groups = rule.get("apiGroups") or ()
+    return (
+        (group in groups or "*" in groups)
+        and _has(resources, rule.get("resources") or ())
         and _has(verbs, rule.get("verbs") or ())
     )
 
@@ -260,12 +267,10 @@ def no_effect(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str]]:
     for text in (*resources, *verbs, *(rule.get("apiGroups") or ())):
         if "*" in text.lstrip("*") or (text.startswith("*") and text != "*" and not text.startswith("*/")):
             yield f"{text} matches nothing; wildcards are * and */subresource", "Name what is needed"
-    unnamed = [verb for verb in ("create", "deletecollection") if verb in verbs]
+    unnamed = " and ".join(verb for verb in ("create", "deletecollection") if verb in verbs)
     if rule.get("resourceNames") and unnamed and not any("/" in resource for resource in resources):
-        yield (
-            f"{' and '.join(unnamed)} with resource_names: only server-side apply names what it creates",
-            f"Put {' and '.join(unnamed)} into a rule without resource_names, or leave it out",
-        )
+        reason = f"{unnamed} with resource_names: these requests carry no name, server-side apply aside"
+        yield reason, f"Put {unnamed} into a rule without resource_names, or leave it out"
     yield from _unknown(rule, cluster)
 
 
@@ -274,34 +279,30 @@ def _unknown(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str]]:
     groups = rule.get("apiGroups") or ()
     if not all(group in api_resources.RESOURCES for group in groups):
         return
-    every = [known for group in groups for known in api_resources.RESOURCES[group].values()]
-    meant: t.Dict[str, t.List[api_resources.Resource]] = {}
-    for resource in rule.get("resources") or ():
-        found = every if "*" in resource else [api_resources.find(group, resource) for group in groups]
-        meant[resource] = [known for known in found if known]
-    useful = []
-    for verb in rule.get("verbs") or ():
-        if "*" in verb and verb != "*":
-            continue  # told as no wildcard
-        if not any(meant.values()) or any(_asked(verb, known) for known in meant.values()):
-            useful.append(verb)
-        else:
-            yield f"nobody asks for the verb {verb} there", _meant_verb(verb, meant)
+    meant = {resource: _meant(resource, groups) for resource in rule.get("resources") or ()}
+    every = [known for resource in meant.values() for known in resource]
+    verbs = [verb for verb in rule.get("verbs") or () if verb == "*" or "*" not in verb]
+    useful = [verb for verb in verbs if not every or _asked(verb, every)]
+    for verb in verbs:
+        if verb not in useful:
+            yield f"nobody asks for the verb {verb} there", _meant_verb(verb, every)
     for resource, known in meant.items():
         if not known:
-            where = " and ".join(group or "core" for group in groups)
             near = api_resources.nearest(resource)
-            yield (
-                f"there is no {resource} in API group {where}",
-                f"Write {near}" if near else "Correct its name",
-            )
+            reason = f"there is no {resource} in API group {' and '.join(group or 'core' for group in groups)}"
+            yield reason, f"Write {near}" if near else "Correct its name"
         elif useful and not any(_asked(verb, known) for verb in useful):
             yield f"nobody asks for {', '.join(useful)} on {resource}", f"Its verbs are {_verbs(known)}"
         elif not cluster and not _in_reach(resource, known, useful):
-            yield (
-                f"{resource} has no namespace, and a Role gives nothing outside of its own",
-                "Use a cluster role",
-            )
+            yield f"{resource} has no namespace, and a Role gives nothing outside of its own", "Use a cluster role"
+
+
+def _meant(resource: str, groups: t.Iterable[str]) -> t.List[api_resources.Resource]:
+    """What a resource of a rule is in those of its groups that have it."""
+    if "*" in resource:
+        return [known for group in groups for known in api_resources.RESOURCES[group].values()]
+    found = (api_resources.find(group, resource) for group in groups)
+    return [known for known in found if known]
 
 
 def _asked(verb: str, resources: t.Iterable[api_resources.Resource]) -> bool:
@@ -312,8 +313,8 @@ def _verbs(resources: t.Iterable[api_resources.Resource]) -> str:
     return ", ".join(sorted({verb for resource in resources for verb in resource.verbs}))
 
 
-def _meant_verb(verb: str, meant: t.Mapping[str, t.Sequence[api_resources.Resource]]) -> str:
-    verbs = _verbs(resource for known in meant.values() for resource in known)
+def _meant_verb(verb: str, resources: t.Iterable[api_resources.Resource]) -> str:
+    verbs = _verbs(resources)
     near = difflib.get_close_matches(verb.lower(), verbs.split(", "), 1, 0.7)
     return f"Write {near[0]}" if near else f"The verbs are {verbs}"
 
@@ -358,18 +359,14 @@ def reaches(rules: t.Sequence[Rule], cluster: bool) -> t.List[Reach]:
 def _of_rule(rule: Rule, cluster: bool) -> t.Iterator[t.Tuple[str, str, str]]:
     """Rule, message and remedy of each risk in one rule."""
     if is_everything(rule):
-        yield (
-            "rbac/wildcard",
-            "every right there is, and every one to come (CIS 5.1.1, 5.1.3)",
-            "Name what is needed",
-        )
+        yield "rbac/wildcard", "every right there is and will be (CIS 5.1.1, 5.1.3)", "Name what is needed"
         return
     wildcards = _wildcards(rule)
     if wildcards:
         message = f"* in {' and '.join(wildcards)} grants what does not exist yet, too (CIS 5.1.3)"
         yield "rbac/wildcard", message, "Name what is needed"
-    for risk in RISKS:
-        if risk.reach(rule, cluster):
+    for risk in _IN_THE_CLUSTER if cluster else _IN_A_NAMESPACE:
+        if _grants(rule, risk.group, risk.resources, risk.verbs) and _names(rule, risk.names):
             yield risk.rule, risk.message, risk.remedy
 
 
@@ -439,9 +436,22 @@ def risks(objects: t.Sequence[Manifest], resolve: Resolve, privileged_namespaces
     ]
 
 
+class _Effective(t.NamedTuple):
+    """What a role amounts to that is not declared here.
+
+    :param pods: the rules that start pods.
+    """
+
+    rules: t.Sequence[Rule]
+    reaches: t.Sequence[Reach]
+    pods: t.Tuple[int, ...]
+
+
 class _Judge:
     def __init__(self, objects: t.Sequence[Manifest], resolve: Resolve, privileged: t.Collection[str]) -> None:
         self.resolve, self.privileged = resolve, privileged
+        # a hundred tenants bind the same few
+        self.effective = functools.lru_cache(maxsize=None)(self._effective)
         self.roles = {ref_of(item): item for item in objects if item["kind"] in ("Role", "ClusterRole")}
         self.bindings = [item for item in objects if item["kind"] in ("RoleBinding", "ClusterRoleBinding")]
         self.bound: t.Dict[Ref, t.List[str]] = {}
@@ -464,7 +474,7 @@ class _Judge:
         for reach in reaches(rules, cluster):
             yield _finding(ref, reach, rules, holders)
         if ref.namespace in self.privileged:
-            yield from self._pods(ref, rules, holders)
+            yield from self._pods(ref, rules, starts_pods(rules), holders)
         for index, rule in enumerate(role.get("rules") or ()):
             for reason, remedy in no_effect(rule, cluster):
                 yield Finding("rbac/no-effect", ref, f"rules[{index}] ({quoted(rule)}): {reason}", remedy)
@@ -474,50 +484,47 @@ class _Judge:
         ref, role, subjects = ref_of(binding), _role_of(binding), _subjects(binding)
         yield from _broad(ref, binding.get("subjects") or ())
         if role == _CLUSTER_ADMIN:
-            reach = f"in namespace {ref.namespace}, its roles included" if ref.namespace else "over the whole cluster"
-            message, remedy = (
-                f"cluster-admin is every right {reach} (CIS 5.1.1)",
-                "Bind a role with what is needed",
-            )
+            reach = f"in namespace {ref.namespace}" if ref.namespace else "over the whole cluster"
+            message = f"cluster-admin is every right {reach} (CIS 5.1.1)"
+            remedy = "Bind a role with what is needed"
             yield Finding("rbac/cluster-admin", ref, message, remedy, subjects, refuse=True)
         elif role in self.roles:
             rules = [*(self.roles[role].get("rules") or ()), *self._added_up(role)]
             if role.kind == "ClusterRole":
-                yield from self._pods(ref, rules, subjects, f"through {role}, ")
-        elif role in _USER_FACING:
-            yield from self._user_facing(ref, role, subjects)
+                yield from self._pods(ref, rules, starts_pods(rules), subjects, f"through {role}, ")
         else:
             yield from self._elsewhere(ref, role, subjects)
 
-    def _user_facing(self, ref: Ref, role: Ref, subjects: t.Sequence[str]) -> t.Iterator[Finding]:
-        """view, edit and admin were asked for by name: in one namespace that is told, not refused."""
-        rules = self.resolve(*role)
-        rules = _USER_FACING[role] if rules is None else rules
-        reached = list(dict.fromkeys(reach.message for reach in reaches(rules, not ref.namespace)))
-        if reached:
-            place = f"in namespace {ref.namespace}" if ref.namespace else "in every namespace"
-            remedy = "Bind view, or a role with what is needed" if ref.namespace else "Bind it in single namespaces"
-            message = f"{role.name} {place}: {'; '.join(reached)}"
-            yield Finding("rbac/user-facing", ref, message, remedy, tuple(subjects), refuse=not ref.namespace)
-        if ref.namespace:
-            yield from self._pods(ref, rules, subjects, f"through {role}, ")
-
-    def _elsewhere(self, ref: Ref, role: Ref, subjects: t.Sequence[str]) -> t.Iterator[Finding]:
+    def _effective(self, role: Ref, cluster: bool) -> t.Optional[_Effective]:
         rules = self.resolve(*role)
         if rules is None:
-            message = f"{role} is not declared here, nor known to be there; without it the binding gives nothing"
-            remedy = "Correct its name, or declare it"
-            yield Finding("rbac/role-missing", ref, message, remedy, tuple(subjects))
+            rules = _USER_FACING.get(role)
+        return None if rules is None else _Effective(rules, reaches(rules, cluster), starts_pods(rules))
+
+    def _elsewhere(self, ref: Ref, role: Ref, subjects: t.Tuple[str, ...]) -> t.Iterator[Finding]:
+        """What a role gives that is not declared here, by a binding that is."""
+        known, through = self.effective(role, not ref.namespace), f"through {role}, "
+        if known is None:
+            message = f"{role} is not declared here, nor known to be there; without it nothing is given"
+            yield Finding("rbac/role-missing", ref, message, "Correct its name, or declare it", subjects)
             return
-        for reach in reaches(rules, not ref.namespace):
-            yield _finding(ref, reach, rules, subjects, f"through {role}, ")
-        yield from self._pods(ref, rules, subjects, f"through {role}, ")
+        if role in _USER_FACING:
+            yield from _user_facing(ref, role, known.reaches, subjects)
+        else:
+            for reach in known.reaches:
+                yield _finding(ref, reach, known.rules, subjects, through)
+        if ref.namespace or role not in _USER_FACING:
+            yield from self._pods(ref, known.rules, known.pods, subjects, through)
 
     def _pods(
-        self, ref: Ref, rules: t.Sequence[Rule], subjects: t.Sequence[str], through: str = ""
+        self,
+        ref: Ref,
+        rules: t.Sequence[Rule],
+        indexes: t.Tuple[int, ...],
+        subjects: t.Sequence[str],
+        through: str = "",
     ) -> t.Iterator[Finding]:
         """Starting pods, where these may do anything to their node."""
-        indexes = starts_pods(rules)
         if indexes and (not ref.namespace or ref.namespace in self.privileged):
             place = f"namespace {ref.namespace}" if ref.namespace else "every namespace, kube-system too"
             message = f"starts pods in {place}, where they may do anything to their node (CIS 5.1.4)"
@@ -573,6 +580,15 @@ def _finding(ref: Ref, reach: Reach, rules: t.Sequence[Rule], subjects: t.Iterab
     where = ", ".join(f"rules[{index}] ({quoted(rules[index])})" for index in reach.indexes)
     affected = tuple(sorted(set(subjects)))
     return Finding(reach.rule, ref, f"{through}{where}: {reach.message}", reach.remedy, affected, refuse=reach.refuse)
+
+
+def _user_facing(ref: Ref, role: Ref, reached: t.Sequence[Reach], subjects: t.Tuple[str, ...]) -> t.Iterator[Finding]:
+    """view, edit and admin were asked for by name: in one namespace that is told, not refused."""
+    if reached:
+        place = f"in namespace {ref.namespace}" if ref.namespace else "in every namespace"
+        message = f"{role.name} {place}: {'; '.join(dict.fromkeys(reach.message for reach in reached))}"
+        remedy = "Bind view, or a role with what is needed" if ref.namespace else "Bind it in single namespaces"
+        yield Finding("rbac/user-facing", ref, message, remedy, subjects, refuse=not ref.namespace)
 
 
 def _broad(ref: Ref, subjects: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[Finding]:

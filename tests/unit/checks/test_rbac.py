@@ -476,7 +476,7 @@ def test_user_facing_roles_are_told_in_a_namespace_and_refused_in_all(there: t.A
             False,
             ("Group team",),
         )
-        for reach in ("reads every Secret", "enters running pods", "acts as anybody", "makes tokens"):
+        for reach in ("reads every Secret", "enters running pods", "acts as others", "makes tokens"):
             assert reach in finding.message
         assert refused(binding("b", f"ClusterRole/{name}"), there=there) == {"user-facing"}
         assert refused(binding("b", f"ClusterRole/{name}", namespace="kube-system"), there=there) == {
