@@ -108,7 +108,8 @@ def test_every_key_of_the_api_is_taken(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["pod", "storage", "limits.storage", "requests.pods", "nodes", "a b", "", "/x"])
 def test_other_keys_are_a_problem(key: str) -> None:
-    assert key in of_hard(**{key: 1})
+    said = of_hard(**{key: 1})
+    assert repr(key) in said or f"hard[{key}]: no resource that a quota can limit. Use pods" in said
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,29 @@ def test_objects_and_classes_are_counted_in_whole_numbers(key: str) -> None:
     assert "whole number" in of_hard(**{key: "1500m"})
     assert specs(quota={key: "2000m"})["quota"]["hard"] == {key: "2000m"}
     assert specs(quota={key: "1e30"})["quota"]["hard"] == {key: "1e30"}
+
+
+@pytest.mark.parametrize("key", ["ephemeral-storage", "limits.ephemeral-storage", "requests.example.com/gpu"])
+def test_other_amounts_may_be_fractions(key: str) -> None:
+    assert specs(quota={key: "1500m"})["quota"]["hard"] == {key: "1500m"}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {},
+        {"namespace": "shop", "quotas": [{"hard": {"pods": 1}}]},
+        {"namespace": "shop", "quotas": [{"name": "q"}]},
+        {"namespace": "shop", "quotas": [{"name": "q", "hard": {}, "scope_selector": [{"operator": "Exists"}]}]},
+        {"namespace": "shop", "quotas": [{"name": "q", "hard": {}, "scope_selector": [{"scope_name": "BestEffort"}]}]},
+        {"namespace": "shop", "limit_ranges": [{"limits": []}]},
+        {"namespace": "shop", "limit_ranges": [{"name": "l"}]},
+        {"namespace": "shop", "limit_ranges": [{"name": "l", "limits": [{"max": {"cpu": 1}}]}]},
+    ],
+)
+def test_what_an_item_cannot_do_without_is_asked_for(item: dict[str, t.Any]) -> None:
+    _item, (error,) = ItemChecker(quota.SPEC).check(item)
+    assert "missing required" in error
 
 
 def test_an_empty_quota_is_a_problem() -> None:
