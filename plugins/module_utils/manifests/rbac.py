@@ -27,6 +27,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
     Expectation,
     Manifest,
     manifest,
+    ref_of,
 )
 
 GROUP = "rbac.authorization.k8s.io"
@@ -448,15 +449,11 @@ def undescribed(objects: t.Sequence[Manifest]) -> t.Dict[Ref, str]:
 
     A ``default`` service account that the namespace's own option says all of is none of them.
     """
-    reasons = {_ref(built): _unsaid(built) for built in objects if built["kind"] in _DESCRIBED}
+    reasons = {ref_of(built): _unsaid(built) for built in objects if built["kind"] in _DESCRIBED}
     return {ref: reason for ref, reason in reasons.items() if reason and reason != _NAMESPACES_OWN}
 
 
 _NAMESPACES_OWN = "said by default_service_account_token"
-
-
-def _ref(built: Manifest) -> Ref:
-    return Ref(built["kind"], built["metadata"].get("namespace", ""), built["metadata"]["name"])
 
 
 def _unsaid(built: Manifest) -> str:
@@ -468,11 +465,9 @@ def _unsaid(built: Manifest) -> str:
     if built.get("secrets"):
         return "its list of mountable secrets has no option"
     if built["metadata"]["name"] != "default":
-        return ""
+        return "" if "automountServiceAccountToken" in built else "it leaves open whether its token is mounted"
     own = len(_described_metadata(built)) == 1 and not built.get("imagePullSecrets")
-    return (
-        _NAMESPACES_OWN if own else "the default service account of a namespace only has default_service_account_token"
-    )
+    return _NAMESPACES_OWN if own else "default_service_account_token is all that can be said of a default account"
 
 
 def _described_metadata(built: Manifest) -> t.Dict[str, t.Any]:
@@ -485,8 +480,7 @@ def _described_metadata(built: Manifest) -> t.Dict[str, t.Any]:
 
 
 def _describe_account(built: Manifest) -> t.Dict[str, t.Any]:
-    # absent means true: ServiceAccount.automountServiceAccountToken, k8s.io/api core/v1
-    described: t.Dict[str, t.Any] = {"automount": built.get("automountServiceAccountToken") is not False}
+    described: t.Dict[str, t.Any] = {"automount": built["automountServiceAccountToken"]}
     if built.get("imagePullSecrets"):
         described["image_pull_secrets"] = [secret["name"] for secret in built["imagePullSecrets"]]
     return described

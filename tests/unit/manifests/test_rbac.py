@@ -543,11 +543,13 @@ def account(name: str, **body: t.Any) -> Manifest:
     }
 
 
-def test_a_token_is_mounted_where_nothing_is_said() -> None:
-    """So the API server has it: absent means true."""
-    assert described(account("a"), account("b", automountServiceAccountToken=False)) == {
+def test_an_account_that_leaves_its_token_open_is_not_declared() -> None:
+    """Said either way, feeding it back would change it."""
+    found = [account(name, automountServiceAccountToken=name == "a") for name in "ab"] + [account("open")]
+    assert described(*found) == {
         "service_accounts": [{"name": "a", "automount": True}, {"name": "b", "automount": False}]
     }
+    assert list(rbac.undescribed(found)) == [Ref("ServiceAccount", "shop", "open")]
 
 
 def test_what_options_cannot_say_is_told() -> None:
