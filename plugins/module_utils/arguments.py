@@ -149,6 +149,29 @@ def _within(item: t.Any, options: t.Optional[Spec]) -> t.Any:
     return [declared(entry, options) for entry in item] if isinstance(item, list) else declared(item, options)
 
 
+def misshapen(item: t.Mapping[t.Any, t.Any], spec: Spec, path: str = "") -> t.Iterator[str]:
+    """Where an item has something else than the dictionary, or list of dictionaries, that has options of its own.
+
+    Ansible's validator takes that for granted, and ends in a traceback.
+    """
+    for option, rules in spec.items():
+        below, value = rules.get("options"), item.get(option)
+        if not below or value is None:
+            continue
+        place = f"{path}{option}"
+        if rules["type"] == "dict":
+            value = [value]
+        elif not isinstance(value, list):
+            yield f"{place}: {value!r} is no list"
+            continue
+        for index, entry in enumerate(value):
+            inner = place if rules["type"] == "dict" else f"{place}[{index}]"
+            if isinstance(entry, dict):
+                yield from misshapen(entry, below, f"{inner}.")
+            else:
+                yield f"{inner}: {entry!r} is no dictionary of options"
+
+
 class ItemChecker:
     """Checks items against an argument spec, so that one bad item does not stop the others."""
 
@@ -158,6 +181,9 @@ class ItemChecker:
 
     def check(self, item: t.Any) -> t.Tuple[t.Dict[str, t.Any], t.List[str]]:
         """The item with types converted, and what is wrong with it."""
+        wrong = list(misshapen(item, self._spec))
+        if wrong:
+            return {}, wrong
         result = self._validator.validate(item)
         errors = [_readable(text) for text in result.error_messages]
         return ({} if errors else declared(result.validated_parameters, self._spec)), errors
