@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import tenant
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support.modules import run_module
@@ -64,7 +64,12 @@ _TENANT = st.one_of(
 )
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=2000,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(
     tenants=st.lists(_TENANT, min_size=1, max_size=2),
     profiles=st.dictionaries(st.sampled_from(["a", "b"]), _ANYTHING, max_size=2),

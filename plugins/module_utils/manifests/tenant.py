@@ -69,7 +69,7 @@ def expand(item: _Item, params: _Item) -> t.Dict[str, t.Any]:
     if name is None:
         return dict(item)
     profiles = params.get("profiles") or {}
-    if not isinstance(profiles.get(name), dict):
+    if not isinstance(name, str) or not isinstance(profiles.get(name), dict):
         known = ", ".join(sorted(map(str, profiles))) or "none is"
         raise HardenedError(f"profile {name} is not declared", f"Declared under profiles: {known}")
     merged: t.Dict[str, t.Any] = _merged(profiles[name], dict(item))
