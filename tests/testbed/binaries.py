@@ -24,7 +24,7 @@ import typing as t
 from pathlib import Path
 
 from tests.gates.environment import cache, say, uv
-from tests.testbed.versions import CILIUM, CNI_PLUGINS, CONTAINERD, COREDNS, ETCD, GO, KIND, PAUSE, minor
+from tests.testbed.versions import BOUTIQUE, CILIUM, CNI_PLUGINS, CONTAINERD, COREDNS, ETCD, GO, KIND, PAUSE, minor
 
 SOURCES = Path(__file__).parent / "go"
 
@@ -41,6 +41,7 @@ COMMANDS = {
     "node": {"node": "."},
     "etcd": {"etcd": "."},
     "pause": {"pause": "."},
+    "boutique": {"boutique": "."},
     "kind": {"kind": "sigs.k8s.io/kind"},
     "containerd": {
         name: f"github.com/containerd/containerd/v2/cmd/{name}"
@@ -50,7 +51,7 @@ COMMANDS = {
         Path(path).name: f"github.com/containernetworking/plugins/plugins/{path}"
         for path in ("main/bridge", "main/loopback", "ipam/host-local", "meta/portmap")
     },
-    "coredns": {"coredns": "github.com/coredns/coredns"},
+    "coredns": {"coredns": "."},
     "cilium": {
         "cilium-agent": "github.com/cilium/cilium/daemon",
         "cilium-cni": "github.com/cilium/cilium/plugins/cilium-cni",
@@ -76,6 +77,11 @@ def etcd() -> Path:
 def pause() -> Path:
     """What holds a pod's namespaces."""
     return _built("pause", PAUSE) / "pause"
+
+
+def boutique() -> Path:
+    """What stands in for the services of the example application, all of them."""
+    return _built("boutique", BOUTIQUE) / "boutique"
 
 
 def kind() -> Path:
@@ -133,7 +139,7 @@ def _built(program: str, version: str, flags: t.Sequence[str] = (), tags: str = 
     # the flags are the same whenever these sources are, so that Go's own cache is of use
     options = ["-ldflags", " ".join(["-s -w", *flags]), *(["-tags", tags] if tags else [])]
     home = cache() / "testbed" / f"{program}-{version}-{digest(sources, ' '.join(options[1:]))}"
-    with _alone(home):
+    with alone(home):
         if not all((home / command).exists() for command in COMMANDS[program]):
             _compile(home, COMMANDS[program], sources, options, f"{program} {version}")
     return home
@@ -148,7 +154,7 @@ def digest(sources: t.Iterable[Path], flags: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> t.Iterator[None]:
+def alone(directory: Path) -> t.Iterator[None]:
     """In that directory, which is made, one process at a time."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
@@ -227,7 +233,7 @@ def _go() -> str:
     wanted = ".".join(map(str, GO))
     home = cache() / "testbed" / f"go-{wanted}"
     go = home / "installed" / "go" / "bin" / "go"
-    with _alone(home):
+    with alone(home):
         if not go.exists():
             say(f"fetching Go {wanted}, which is missing here")
             scratch = home / "scratch"

@@ -72,7 +72,7 @@ def go_mod(module: str, version: str, replaced: t.Mapping[str, str], packages: t
     :param packages: the commands of that module, where there are no sources of ours that ask for them.
     """
     oldest = ".".join(map(str, GO))
-    lines = [f"module testbed\n\ngo {oldest}.0\n\nrequire {module} v{version}\n"]
+    lines = [f"module testbed\n\ngo {oldest}\n\nrequire {module} v{version}\n"]
     if replaced:
         lines += ["replace (", *(f"\t{name} => {other}" for name, other in replaced.items()), ")\n"]
     if packages:

@@ -16,8 +16,10 @@ KIND = "0.33.0"
 CONTAINERD = "2.4.2"
 CNI_PLUGINS = "1.9.1"
 CILIUM = "1.20.2"
+#: Ours.
+BOUTIQUE = "1"
 #: The oldest Go that compiles them.
-GO = (1, 26)
+GO = (1, 26, 6)
 
 
 def minor(kubernetes: str) -> str:
