@@ -88,14 +88,28 @@ def test_who_rolls_out_may_do_that_and_no_more(cilium: Hardened, asked: tuple[st
     assert said.strip() == answer
 
 
-def test_nobody_in_the_shop_has_a_token(cilium: Hardened, loose: str) -> None:
+def test_nobody_in_the_shop_has_a_token_once_its_pods_are_made_anew(cilium: Hardened, loose: str) -> None:
+    """A pod that ran before keeps the token that it was given; rolling out again fits into level and quota."""
+    cluster = cilium.cluster
+    assert cilium.shop.run("adservice", "file", TOKEN).count(".") == 2
+    for space in sorted(set(HOMES.values())):
+        cluster.kubectl("rollout", "restart", "deployment", f"--namespace={space}")
     for service in sorted(SERVICES):
+        where = [f"deployment/{service}", f"--namespace={HOMES[service]}"]
+        cluster.kubectl("rollout", "status", *where, "--timeout=300s")
+        pods = cluster.get(f"/api/v1/namespaces/{HOMES[service]}/pods?labelSelector=app%3D{service}")["items"]
+        running = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        assert len(running) == 1
         with pytest.raises(RuntimeError, match="no such file or directory"):
-            cilium.shop.run(service, "file", TOKEN)
+            inside(cluster, HOMES[service], running[0], "/boutique", "file", TOKEN)
     run = ["run", "token", f"--image={SHELL}", f"--namespace={loose}"]
-    cilium.cluster.kubectl(*run, "--command", "--", "sleep", "1000")
-    ready(cilium.cluster, loose, "token")
-    assert cilium.cluster.kubectl("exec", "token", f"--namespace={loose}", "--", "cat", TOKEN).count(".") == 2
+    cluster.kubectl(*run, "--command", "--", "sleep", "1000")
+    ready(cluster, loose, "token")
+    assert inside(cluster, loose, "token", "cat", TOKEN).count(".") == 2
+
+
+def inside(cluster: Kind, namespace: str, pod: str, *command: str) -> str:
+    return cluster.kubectl("exec", pod, f"--namespace={namespace}", "--", *command)
 
 
 def test_every_service_runs_under_seccomp_without_capabilities_and_not_as_root(cilium: Hardened, loose: str) -> None:
@@ -106,8 +120,7 @@ def test_every_service_runs_under_seccomp_without_capabilities_and_not_as_root(c
     run = ["run", "unconfined", f"--image={SHELL}", f"--namespace={loose}"]
     cilium.cluster.kubectl(*run, "--command", "--", "sleep", "1000")
     ready(cilium.cluster, loose, "unconfined")
-    shown = ["exec", "unconfined", f"--namespace={loose}", "--", "cat", "/proc/self/status"]
-    status = fields(cilium.cluster.kubectl(*shown))
+    status = fields(inside(cilium.cluster, loose, "unconfined", "cat", "/proc/self/status"))
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("0", "0")
     assert int(status["CapBnd"], 16) > 0
 
