@@ -24,8 +24,8 @@ PSA = "pod-security.kubernetes.io/"
 DEFAULT = Ref("ServiceAccount", "shop", "default")
 
 
-def declare(stage: str = "enforce", minor: int | None = 37, /, **options: t.Any) -> Declaration:
-    return namespace.declare({"name": "shop", **options}, "namespaces[0] (shop)", Context(stage, minor))
+def declare(overall: str = "enforce", minor: int | None = 37, /, **options: t.Any) -> Declaration:
+    return namespace.declare({"name": "shop", **options}, "namespaces[0] (shop)", Context(overall, minor))
 
 
 def labels(declaration: Declaration) -> dict[str, str]:
@@ -194,7 +194,7 @@ def test_what_is_described_declares_the_same(item: dict[str, t.Any], stage: str)
     assert first.problems == []
     described, errors = ItemChecker(namespace.SPEC).check(namespace.describe(first.objects))
     assert errors == []
-    again = namespace.declare(described, "again", Context(stage, 30))
+    again = namespace.declare(described, "again", Context(overall, 30))
     assert again.problems == []
     assert again.objects == first.objects
 
