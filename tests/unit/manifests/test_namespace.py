@@ -194,7 +194,7 @@ def test_what_is_described_declares_the_same(item: dict[str, t.Any], stage: str)
     assert first.problems == []
     described, errors = ItemChecker(namespace.SPEC).check(namespace.describe(first.objects))
     assert errors == []
-    again = namespace.declare(described, "again", Context(overall, 30))
+    again = namespace.declare(described, "again", Context(stage, 30))
     assert again.problems == []
     assert again.objects == first.objects
 
