@@ -188,7 +188,9 @@ def test_what_others_made_and_a_run_changed_is_given_back(run: Runner, cluster: 
     assert not {"labels", "annotations"} & set(account["metadata"])
 
 
-def test_a_network_policy_whose_selector_was_taken_over_is_deleted(run: Runner, cluster: ControlPlane, prefix: str) -> None:
+def test_a_network_policy_whose_selector_was_taken_over_is_deleted(
+    run: Runner, cluster: ControlPlane, prefix: str
+) -> None:
     """What is left of it would be about every pod of the namespace."""
     cluster.kubectl("create", "namespace", prefix)
     theirs = {
