@@ -13,7 +13,8 @@ import uuid
 import pytest
 
 from tests.support.modules import Result, run_module
-from tests.testbed.control_plane import ControlPlane, remove_orphans
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.modes import remove_orphans
 from tests.testbed.versions import KUBERNETES
 
 _INSTANCES = "test-"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbed.control_plane import API, COMPONENTS, ControlPlane, StartError
+from tests.testbed.cluster import StartError
+from tests.testbed.control_plane import API, COMPONENTS, ControlPlane
 from tests.testbed.processes import Processes
 from tests.testbed.versions import KUBERNETES
 
@@ -64,7 +65,7 @@ def test_it_comes_up_once_recovers_from_a_crash_and_leaves_nothing(instance: Con
 
 def test_an_instance_is_not_replaced_by_one_of_another_version(cluster: ControlPlane) -> None:
     other = next(version for version in KUBERNETES if version != cluster.kubernetes)
-    with pytest.raises(StartError, match=f"is up with Kubernetes {cluster.kubernetes}: take it down first"):
+    with pytest.raises(StartError, match=f"is up with mode control-plane, Kubernetes {cluster.kubernetes}: take"):
         ControlPlane(cluster.name, other).up()
     assert cluster.is_up()
 
@@ -75,6 +76,15 @@ def test_a_component_that_does_not_start_is_named_with_what_it_said(
     monkeypatch.setattr("tests.testbed.control_plane._API_FLAGS", "--no-such-flag")
     with pytest.raises(StartError, match=r"(?s)^kube-apiserver of .* has ended; .* unknown flag: --no-such-flag"):
         instance.up()
+    assert processes_in(instance.directory) == []
+
+
+def test_what_was_started_but_not_yet_recorded_is_ended_too(instance: ControlPlane) -> None:
+    """Whoever starts it may be killed in between."""
+    instance.up()
+    (instance.directory / "processes.json").unlink()
+    assert len(processes_in(instance.directory)) == len(COMPONENTS)
+    instance.down()
     assert processes_in(instance.directory) == []
 
 

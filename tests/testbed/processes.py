@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Processes that outlive the one that started them, and are ended only while they are still the same."""
+"""Processes that outlive the one that started them, and are ended only while they are still the same.
+
+Each carries the name of its record in its environment, and so do those that it starts: one whose starter was killed
+before it could write the record is found by that.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +32,29 @@ def started(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
+_MARK = "HARDENED_K8S_TESTBED_PROCESSES"
+
+
 class Processes:
     """The processes of one instance, kept in a file."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
+        self._mark = f"{_MARK}={record}"
 
-    def start(self, name: str, command: t.Sequence[str], log: Path, directory: Path) -> None:
-        """Start it in a session of its own, and remember it."""
+    def start(
+        self, name: str, command: t.Sequence[str], log: Path, directory: Path, pass_fds: t.Sequence[int] = ()
+    ) -> None:
+        """Start it in a session of its own, and remember it.
+
+        :param pass_fds: open files that it gets.
+        """
         with log.open("w") as output:
             process = subprocess.Popen(
                 command,
                 cwd=directory,
+                env={**os.environ, _MARK: str(self._record)},
+                pass_fds=pass_fds,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -54,19 +69,31 @@ class Processes:
         """Name -> id of those that still run."""
         return {name: pid for name, (pid, since) in self._known().items() if since and started(pid) == since}
 
-    def stop(self, patience: float = 10.0) -> None:
-        """Kill them, whose data nobody wants any more, and wait until they are gone."""
-        running = self.running()
-        for pid in running.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def stop(self, patience: float = 30.0) -> None:
+        """Kill them and what they started, whose data nobody wants any more, and wait until they are gone."""
         deadline = time.monotonic() + patience
-        while self.running() and time.monotonic() < deadline:
+        ours = set(self.running().values())
+        while found := ours | self._marked():
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in found:
+                with contextlib.suppress(ChildProcessError):  # started by another process
+                    os.waitpid(pid, os.WNOHANG)
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.01)
-        for pid in running.values():
-            with contextlib.suppress(ChildProcessError):  # started by another process
-                os.waitpid(pid, os.WNOHANG)
+            ours = set(self.running().values())
         self._record.unlink(missing_ok=True)
+
+    def _marked(self) -> set[int]:
+        """Those that run with the mark, whoever started them."""
+        mark, found = self._mark.encode(), set()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
+                if mark in path.read_bytes().split(b"\0") and started(int(path.parent.name)):
+                    found.add(int(path.parent.name))
+        return found
 
     def _known(self) -> dict[str, tuple[int, str]]:
         try:

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 #: Newest first. 1.33 is the oldest minor whose staging modules are all on the module proxy.
 KUBERNETES = ("1.37.2", "1.33.13")
-ETCD = "3.6.10"
+#: These three as kubeadm of the newest Kubernetes names them.
+ETCD = "3.7.0"
+COREDNS = "1.14.6"
+PAUSE = "3.10.2"
+KIND = "0.33.0"
+CONTAINERD = "2.4.2"
+CNI_PLUGINS = "1.9.1"
+CILIUM = "1.20.2"
+#: Ours.
+BOUTIQUE = "1"
 #: The oldest Go that compiles them.
-GO = (1, 26)
+GO = (1, 26, 6)
 
 
 def minor(kubernetes: str) -> str:

@@ -2,62 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The example is the shop that it says it is: its calls and no other, each allowed at both ends.
-
-The facts below are read off the shop's own manifests (GoogleCloudPlatform/microservices-demo, folders
-kubernetes-manifests and kustomize/components/network-policies), not off the example.
-"""
+"""The example is the shop that it says it is: its calls and no other, each allowed at both ends."""
 
 from __future__ import annotations
 
-import typing as t
 from decimal import Decimal
 
 import pytest
-import yaml
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.values import quantity
 
-from tests.gates.environment import ROOT
+from tests.support.boutique import CALLS, EXAMPLE, RESOURCES, SERVICES, Call, Manifest
 from tests.support.modules import run_module
 
-Manifest = dict[str, t.Any]
-#: Caller, callee, the callee's container port.
-Call = tuple[str, str, int]
-
-EXAMPLE = yaml.safe_load((ROOT / "playbooks" / "examples" / "online_boutique.yml").read_text())
-
-CALLS: set[Call] = {
-    ("loadgenerator", "frontend", 8080),
-    ("frontend", "adservice", 9555),
-    ("frontend", "cartservice", 7070),
-    ("frontend", "checkoutservice", 5050),
-    ("frontend", "currencyservice", 7000),
-    ("frontend", "productcatalogservice", 3550),
-    ("frontend", "recommendationservice", 8080),
-    ("frontend", "shippingservice", 50051),
-    ("recommendationservice", "productcatalogservice", 3550),
-    ("checkoutservice", "cartservice", 7070),
-    ("checkoutservice", "currencyservice", 7000),
-    ("checkoutservice", "emailservice", 8080),
-    ("checkoutservice", "paymentservice", 50051),
-    ("checkoutservice", "productcatalogservice", 3550),
-    ("checkoutservice", "shippingservice", 50051),
-    ("cartservice", "redis-cart", 6379),
-}
-SERVICES = {service for caller, callee, _port in CALLS for service in (caller, callee)}
 #: Who asks the frontend from outside the shop.
 ENTRY = "ingress-nginx"
 
-#: Of each service's containers: CPU and memory requested, and their limits.
-_USUAL = ("100m", "64Mi", "200m", "128Mi")
-RESOURCES = {
-    **dict.fromkeys(SERVICES, _USUAL),
-    "adservice": ("200m", "180Mi", "300m", "300Mi"),
-    "cartservice": ("200m", "64Mi", "300m", "128Mi"),
-    "loadgenerator": ("300m", "256Mi", "500m", "512Mi"),
-    "recommendationservice": ("100m", "220Mi", "200m", "450Mi"),
-    "redis-cart": ("70m", "200Mi", "125m", "256Mi"),
-}
 _KEYS = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 
 

@@ -17,11 +17,24 @@ import pytest
 
 from tests.support.proxy import FAULTS, fraction
 from tests.testbed.__main__ import parser
-from tests.testbed.binaries import SOURCES, digest, go_version, progress
-from tests.testbed.control_plane import ControlPlane, instances, remove_orphans
-from tests.testbed.lock import go_mod
+from tests.testbed.binaries import COMMANDS, SOURCES, digest, go_version, progress
+from tests.testbed.control_plane import ControlPlane
+from tests.testbed.lock import MODULES, go_mod, published
+from tests.testbed.modes import instances, remove_orphans
 from tests.testbed.processes import Processes, started
-from tests.testbed.versions import ETCD, GO, KUBERNETES, minor
+from tests.testbed.versions import (
+    BOUTIQUE,
+    CILIUM,
+    CNI_PLUGINS,
+    CONTAINERD,
+    COREDNS,
+    ETCD,
+    GO,
+    KIND,
+    KUBERNETES,
+    PAUSE,
+    minor,
+)
 
 
 @pytest.fixture
@@ -38,20 +51,24 @@ def run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("version", KUBERNETES)
-def test_every_module_of_kubernetes_is_of_its_version(version: str) -> None:
-    text = (SOURCES / f"kube-{version}" / "go.mod").read_text()
+LOCKED = sorted(path.parent.name for path in SOURCES.glob("*/go.mod"))
+
+
+@pytest.mark.parametrize("module", [f"node-{KUBERNETES[0]}", *(f"kube-{version}" for version in KUBERNETES)])
+def test_every_module_of_kubernetes_is_of_its_version(module: str) -> None:
+    version = module.partition("-")[2]
+    text = (SOURCES / module / "go.mod").read_text()
     assert f"k8s.io/kubernetes v{version}\n" in text
     replaced = dict(re.findall(r"^\t(\S+) => \1 (\S+)$", text, re.MULTILINE))
     assert replaced.keys() >= {"k8s.io/api", "k8s.io/apiserver", "k8s.io/kubectl"}
     assert set(replaced.values()) == {f"v0.{minor(version)}.{version.split('.')[2]}"}
 
 
-@pytest.mark.parametrize("module", [f"etcd-{ETCD}", *(f"kube-{version}" for version in KUBERNETES)])
+@pytest.mark.parametrize("module", LOCKED)
 def test_the_oldest_go_is_enough(module: str) -> None:
     found = re.search(r"^go ([\d.]+)$", (SOURCES / module / "go.mod").read_text(), re.MULTILINE)
     assert found
-    assert tuple(map(int, found.group(1).split("."))) <= (*GO, 0)
+    assert tuple(map(int, found.group(1).split("."))) <= GO
 
 
 def test_the_libraries_of_kubernetes_are_replaced_by_what_is_published() -> None:
@@ -65,14 +82,47 @@ replace (
 \texample.com/fork => example.com/other v1.0.0
 )
 """
-    assert go_mod("1.38.1", theirs).splitlines()[4:] == [
-        "require k8s.io/kubernetes v1.38.1",
+    assert published("1.38.1", theirs) == {
+        "k8s.io/kubectl": "k8s.io/kubectl v0.38.1",
+        "k8s.io/api": "k8s.io/api v0.38.1",
+    }
+
+
+def test_a_lock_asks_for_one_module_its_replacements_and_its_commands() -> None:
+    assert go_mod("example.com/m", "1.2.3", {"a": "b v1.0.0"}, ["example.com/m/cmd/x"]).splitlines()[4:] == [
+        "require example.com/m v1.2.3",
         "",
         "replace (",
-        "\tk8s.io/kubectl => k8s.io/kubectl v0.38.1",
-        "\tk8s.io/api => k8s.io/api v0.38.1",
+        "\ta => b v1.0.0",
+        ")",
+        "",
+        "tool (",
+        "\texample.com/m/cmd/x",
         ")",
     ]
+
+
+def test_what_is_locked_is_what_is_compiled() -> None:
+    """Every program has one version, but Kubernetes several; what lies there unused would only mislead."""
+    versions = {
+        "boutique": BOUTIQUE,
+        "pause": PAUSE,
+        "kind": KIND,
+        "etcd": ETCD,
+        "containerd": CONTAINERD,
+        "cni": CNI_PLUGINS,
+        "coredns": COREDNS,
+        "cilium": CILIUM,
+        "node": KUBERNETES[0],
+    }
+    assert {*versions, "kube"} == set(COMMANDS)
+    one = (f"{program}-{version}" for program, version in versions.items())
+    assert sorted([*one, *(f"kube-{version}" for version in KUBERNETES)]) == LOCKED
+    for program in MODULES.keys() & versions.keys():
+        text = (SOURCES / f"{program}-{versions[program]}" / "go.mod").read_text()
+        assert f"{MODULES[program]} v{versions[program]}" in text
+        tools = re.findall(r"^(?:\t|tool )(\S+)$", text, re.MULTILINE)
+        assert [package for package in COMMANDS[program].values() if package != "." and package not in tools] == []
 
 
 def test_a_binary_is_known_by_its_sources_and_flags(tmp_path: Path) -> None:

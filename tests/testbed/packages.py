@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The machine's own programs, which the bed installs where they are missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import typing as t
+from pathlib import Path
+
+from tests.gates.environment import say
+from tests.testbed.cluster import StartError
+
+#: What starts a service that has just been installed asks this first.
+_POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def need(**programs: str) -> None:
+    """Install what is missing.
+
+    :param programs: the name of a program, with ``_`` for ``-``, and the Debian package that has it.
+    """
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+    missing = {package for name, package in programs.items() if not shutil.which(name.replace("_", "-"), path=path)}
+    if not missing:
+        return
+    names = " ".join(sorted(missing))
+    if os.geteuid() != 0:
+        raise StartError(f"clusters with nodes need root, and these packages: {names}")
+    if not shutil.which("apt-get"):
+        raise StartError(f"there is no apt-get here to install what is missing: {names} (Debian's names)")
+    say(f"installing Debian packages that are missing here: {names}")
+    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with _no_services():
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *sorted(missing)]):
+            done = subprocess.run(
+                ["apt-get", "--quiet", *command], env=settings, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise StartError(f"apt-get {command[0]} failed: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def _no_services() -> t.Iterator[None]:
+    """What is installed meanwhile, such as a docker daemon, is not started."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
