@@ -73,6 +73,7 @@ def test_a_server_that_stays_busy_is_an_error_and_not_a_traceback(
     assert result["problems"][0]["name"] == prefix
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_completed_by_the_next(cluster: ControlPlane, run: Runner, prefix: str) -> None:
     source = random.Random(prefix)
     tenants = [tenant(f"{prefix}-{index}") for index in range(10)]

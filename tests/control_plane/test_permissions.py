@@ -192,6 +192,7 @@ ONE_BY_ONE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy_namespace")
 @pytest.mark.parametrize(("module", "group", "resource", "verb"), ONE_BY_ONE)
 def test_one_right_less_is_named(
