@@ -202,7 +202,7 @@ def test_a_network_policy_whose_selector_was_taken_over_is_deleted(
     path = f"/apis/networking.k8s.io/v1/namespaces/{prefix}/networkpolicies"
     query = "?fieldManager=theirs&force=true"
     cluster.request("PATCH", f"{path}/allow-dns{query}", theirs, "application/apply-patch+yaml")
-    options = {"policies": [{"namespace": prefix}], "owner": prefix}
+    options: dict[str, t.Any] = {"policies": [{"namespace": prefix}], "owner": prefix}
     assert "theirs" in run("network_policy", **options)["msg"]
     taken = actions(run("network_policy", force_conflicts=True, **options))
     assert taken[f"NetworkPolicy/{prefix}/allow-dns"] == "update"
