@@ -33,14 +33,13 @@ kind: InitConfiguration
 nodeRegistration:
   taints: []
 """
-#: Nobody wants its data after a crash; waiting for a busy disk, it would miss its own deadlines.
-_ETCD = """\
+#: Nobody wants its data after a crash, and some disks are slow.
+_CLUSTER = """\
 kind: ClusterConfiguration
 etcd:
   local:
     extraArgs:
-      - name: unsafe-no-fsync
-        value: "true"
+      - {name: unsafe-no-fsync, value: "true"}
 """
 _KUBELET = """\
 kind: KubeletConfiguration
@@ -105,7 +104,7 @@ class Kind(Cluster):
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             # the same port inside and outside, so that kind's kubeconfig is right in both
             "networking": {"apiServerPort": port, "kubeProxyMode": "nftables"},
-            "kubeadmConfigPatches": [_INIT, _ETCD, _KUBELET],
+            "kubeadmConfigPatches": [_INIT, _CLUSTER, _KUBELET],
             "nodes": [
                 {"role": role, "image": node_image.TAG, "extraMounts": mounts} for role in ("control-plane", "worker")
             ],
