@@ -4,8 +4,9 @@
 
 """``make demo``: harden a real API server for Online Boutique, twice; the second run must change nothing.
 
-The cluster is a control plane of the demo's own, or with ``DEMO_USE_KUBECONFIG=1`` that of ``$KUBECONFIG``.
-``make demo-down`` ends the one, and takes the example out of the other.
+The cluster is a control plane of the demo's own; with ``DEMO_ON=kind`` one with nodes, in which the shop's pods run;
+with ``DEMO_USE_KUBECONFIG=1`` that of ``$KUBECONFIG``. ``make demo-down`` ends the first two, and takes the example
+out of the other.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import time
 from pathlib import Path
 
 from tests.gates.collection import linked, variables
-from tests.gates.environment import ROOT, make
-from tests.testbed.control_plane import ControlPlane
+from tests.gates.environment import make
+from tests.support.boutique import CALLS, EXAMPLE_FILE, HOMES, as_list, pods
+from tests.support.reach import Shop, verdict
+from tests.testbed.cluster import Cluster
+from tests.testbed.kind import Kind
+from tests.testbed.modes import MODES, instance
+from tests.testbed.node_image import BOUTIQUE
 
 FOREIGN = os.environ.get("DEMO_USE_KUBECONFIG") == "1"
-OWN = ControlPlane("demo")
-EXAMPLE = ROOT / "playbooks" / "examples" / "online_boutique.yml"
 
 SHOP, DEPLOYER = ["--namespace", "boutique-shop"], ["--as", "dana", "--as-group", "boutique-deployers"]
 QUESTIONS = [
@@ -38,12 +42,13 @@ QUESTIONS = [
 def up() -> int:
     make("test")
     heading("A cluster")
-    if not FOREIGN:
-        OWN.up()
+    own = None if FOREIGN else MODES[os.environ.get("DEMO_ON", "control-plane")]("demo").up()
     print(f"its kubeconfig: {kubeconfig()}")
 
     heading("First run: five namespaces, hardened")
     first = harden()
+    if first is not None and isinstance(own, Kind):
+        run_shop(own)
     heading("Second run: nothing left to do")
     if first is None or harden() != 0:
         print("\nThe demo failed: the playbook did, or its second run changed something.", file=sys.stderr)
@@ -53,6 +58,9 @@ def up() -> int:
     for question in QUESTIONS if kubectl() else []:
         print(f"\n$ kubectl {' '.join(question)}", flush=True)
         subprocess.run([*kubectl(), *question], stderr=subprocess.STDOUT, check=False)
+    if isinstance(own, Kind):
+        heading("Who reaches whom: every service calls every other one")
+        print(f"{verdict(Shop(own).reach('3s'))}, {len(CALLS)} calls and no other")
     heading("It is yours")
     print(f"look around:  export KUBECONFIG={kubeconfig()}")
     print(f"end it:       make demo-down{' DEMO_USE_KUBECONFIG=1' if FOREIGN else ''}")
@@ -62,20 +70,30 @@ def up() -> int:
 def down() -> int:
     if FOREIGN:
         return 0 if harden("-e", "cluster_state=absent") is not None else 1
-    OWN.down()
+    instance("demo").down()
     return 0
+
+
+def run_shop(cluster: Cluster) -> None:
+    """Stand-ins for all services, which wait until they are running."""
+    heading("The shop itself: a pod for each service")
+    cluster.kubectl("apply", "--filename=-", text=as_list(pods(BOUTIQUE)))
+    for name, space in HOMES.items():
+        cluster.kubectl("rollout", "status", f"deployment/{name}", f"--namespace={space}", "--timeout=180s")
+    wanted = ["get", "pods", "--all-namespaces", "--selector=app", "--output=wide"]
+    print(cluster.kubectl(*wanted), flush=True)
 
 
 def kubeconfig() -> str:
     if FOREIGN:
         return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    return str(OWN.kubeconfig)
+    return str(instance("demo").kubeconfig)
 
 
 def kubectl() -> list[str]:
     """The command; empty where there is none for a cluster that is not the demo's own."""
     if not FOREIGN:
-        return [str(OWN.directory / "kube"), "kubectl", "--kubeconfig", kubeconfig()]
+        return [str(instance("demo").directory / "kube"), "kubectl", "--kubeconfig", kubeconfig()]
     found = shutil.which("kubectl")
     return [found] if found else []
 
@@ -93,7 +111,7 @@ def harden(*options: str) -> int | None:
         "K8S_AUTH_KUBECONFIG": kubeconfig(),
         "PATH": os.pathsep.join([str(make("test") / "bin"), os.environ["PATH"]]),
     }
-    command = ["ansible-playbook", "hardened.k8s.harden", "-e", f"@{EXAMPLE}", *options]
+    command = ["ansible-playbook", "hardened.k8s.harden", "-e", f"@{EXAMPLE_FILE}", *options]
     print(f"$ {' '.join(command)}", flush=True)
     start = time.monotonic()
     result = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=False)

@@ -62,6 +62,7 @@ STEPS = {
     "sanity": Step("python -m tests.gates.sanity", copied=True),
     "binaries": Step(f"python -m tests.testbed build --kubernetes {NEW}"),
     "old-binaries": Step(f"python -m tests.testbed build --kubernetes {OLD}"),
+    "node-binaries": Step(f"python -m tests.testbed build --mode kind --kubernetes {NEW}"),
     "benchmark": Step("python -m tests.benchmarks"),
     "small-benchmark": Step("python -m tests.benchmarks --smoke"),
     "oldest": Step("pytest -n 2 tests/unit tests/control_plane", "oldest", OLD),
@@ -69,6 +70,8 @@ STEPS = {
     "old-cluster": Step("pytest -n 2 tests/control_plane", "test", OLD),
     "unit": Step("pytest -n 2 tests/unit"),
     "control-plane": Step("pytest -n 2 tests/control_plane", "test", NEW),
+    # a cluster for each network, which all of its tests share
+    "kind": Step("pytest --durations 10 tests/kind", "test", NEW),
 }
 
 _FAST = ["ruff", "format", "mypy", "tree", "yamllint", "changelog"]
@@ -78,7 +81,17 @@ GROUPS = {
     "check": [*_FAST, *_TESTS],
     "lint": _LINT,
     "matrix": ["binaries", "old-binaries", "oldest", "old-cluster", "newest"],
-    "test": [*_LINT, "sanity", "old-binaries", "oldest", "binaries", "small-benchmark", *_TESTS],
+    "test": [
+        *_LINT,
+        "sanity",
+        "old-binaries",
+        "oldest",
+        "binaries",
+        "small-benchmark",
+        *_TESTS,
+        "node-binaries",
+        "kind",
+    ],
 }
 
 

@@ -17,7 +17,7 @@ from tests.support.boutique import EXAMPLE_FILE, HOMES, as_list, pods
 from tests.support.modules import run_playbook
 from tests.support.reach import Reach, Shop, verdict
 from tests.testbed import binaries
-from tests.testbed.kind import Kind
+from tests.testbed.kind import BRIDGE, Kind
 from tests.testbed.modes import remove_orphans
 from tests.testbed.node_image import BOUTIQUE
 
@@ -78,10 +78,8 @@ def bridge() -> t.Iterator[Hardened]:
 
 def serve_metadata(cluster: Kind) -> None:
     """A service at the metadata address, next to the nodes and not on them, as clouds have it."""
-    network = cluster.daemon.docker("network", "inspect", "kind", "--format", "{{.Id}}")[:12]
-    add = [*cluster.daemon.enter(), "ip", "address", "add", "169.254.169.254/32", "dev", f"br-{network}"]
-    cluster.daemon.run(*add)
     address, _colon, port = METADATA.partition(":")
+    cluster.daemon.run("ip", "address", "add", f"{address}/32", "dev", BRIDGE)
     environ = [f"ADDRESS={address}", f"PORT={port}", "SERVICE=metadata"]
     cluster.daemon.background("metadata", "env", *environ, str(binaries.boutique()))
 
@@ -100,13 +98,16 @@ def deploy(cluster: Kind) -> Shop:
 
 
 def metadata(shop: Shop) -> dict[str, str]:
-    return {service: shop.call(service, METADATA)[METADATA] for service in ("frontend", "redis-cart", "loadgenerator")}
+    return {
+        service: shop.call(service, METADATA, patience="5s")[METADATA]
+        for service in ("frontend", "redis-cart", "loadgenerator")
+    }
 
 
 def settled(shop: Shop, patience: float) -> Reach:
     """What is reached, once it is what is declared, or still is not: a network takes a while to follow."""
     deadline = time.monotonic() + patience
     while True:
-        found = shop.reach()
+        found = shop.reach("3s")
         if not any(verdict(found)) or time.monotonic() > deadline:
             return found

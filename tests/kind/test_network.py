@@ -54,7 +54,7 @@ def test_where_policies_are_ignored_the_same_check_says_so(bridge: Hardened) -> 
 def test_declared_calls_succeed_by_name_so_dns_works(cilium: Hardened) -> None:
     for caller in sorted({caller for caller, _callee, _port in CALLS}):
         wanted = [address(callee) for who, callee, _port in CALLS if who == caller]
-        reached = cilium.shop.call(caller, *wanted, patience="10s")
+        reached = cilium.shop.call(caller, *wanted)
         assert reached == dict.fromkeys(wanted, "open")
 
 
@@ -67,7 +67,7 @@ def test_a_page_of_the_shop_comes_with_all_that_it_is_made_of(cilium: Hardened) 
             yield answer["service"], call["answer"]["service"]
             yield from calls(call["answer"])
 
-    (front,) = cilium.shop.ask("loadgenerator", "call", "10s", address("frontend"))
+    (front,) = cilium.shop.ask("loadgenerator", "page", "10s", address("frontend"))
     made = {("loadgenerator", front["answer"]["service"]), *calls(front["answer"])}
     assert made == {(caller, callee) for caller, callee, _port in CALLS}
 

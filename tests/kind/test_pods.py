@@ -43,9 +43,7 @@ def create(cluster: Kind, namespace: str, name: str, **changes: t.Any) -> None:
 def loose(cilium: Hardened) -> str:
     """A namespace that nobody has hardened: the other side of each comparison."""
     cilium.cluster.kubectl("create", "namespace", LOOSE)
-    cilium.cluster.kubectl(
-        *("wait", "--for=create", "serviceaccount/default", f"--namespace={LOOSE}", "--timeout=60s")
-    )
+    cilium.cluster.kubectl(*("wait", "--for=create", "serviceaccount/default", f"--namespace={LOOSE}", "--timeout=60s"))
     return LOOSE
 
 

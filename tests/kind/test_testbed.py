@@ -18,7 +18,7 @@ import pytest
 
 from tests.gates.environment import ROOT
 from tests.testbed.cluster import StartError, home
-from tests.testbed.kind import NODES, Kind
+from tests.testbed.kind import BRIDGE, NODES, Kind
 
 _NAMESPACES = ("net", "mnt", "pid", "cgroup")
 
@@ -83,9 +83,7 @@ def killed_while_it_comes_up(cluster: Kind, seconds: float) -> None:
     assert not cluster.is_up()
 
 
-def test_it_comes_up_after_one_that_was_killed_and_leaves_nothing(
-    cluster: Kind, pytestconfig: pytest.Config
-) -> None:
+def test_it_comes_up_after_one_that_was_killed_and_leaves_nothing(cluster: Kind, pytestconfig: pytest.Config) -> None:
     before = machine()
     for number in range(pytestconfig.getoption("rounds")):
         killed_while_it_comes_up(cluster, (1.0, 6.0, 2.5, 12.0)[number % 4])
@@ -94,7 +92,7 @@ def test_it_comes_up_after_one_that_was_killed_and_leaves_nothing(
         assert cluster.up().server == server, "the second call found it up"
         nodes = cluster.get("/api/v1/nodes")["items"]
         assert {node["metadata"]["name"] for node in nodes} == set(NODES)
-        with pytest.raises(StartError, match="is up with mode kind.*network bridge: take it down first"):
+        with pytest.raises(StartError, match=r"is up with mode kind.*network bridge: take it down first"):
             Kind(cluster.name, network="cilium").up()
         cluster.down()
         assert machine() == before
@@ -114,5 +112,5 @@ def test_what_is_on_the_machine_is_reached_through_the_kubeconfig_alone(cilium: 
     assert cilium.cluster.get("/readyz") == "ok"
     inside = cilium.cluster.daemon.run("ip", "-brief", "link")
     outside = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout
-    assert "br-" in inside
-    assert "br-" not in outside
+    assert BRIDGE in inside
+    assert BRIDGE not in outside

@@ -90,7 +90,9 @@ def _deployment(name: str, image: str) -> Manifest:
     labels = {"app": name}
     cpu_request, memory_request, cpu, memory = RESOURCES[name]
     environ = {"SERVICE": name, "PORT": str(PORTS.get(name, ""))}
-    environ |= {f"{callee.upper().replace('-', '_')}_ADDR": address(callee) for caller, callee, _ in CALLS if caller == name}
+    environ |= {
+        f"{callee.upper().replace('-', '_')}_ADDR": address(callee) for caller, callee, _ in CALLS if caller == name
+    }
     if name not in PORTS:
         environ["CLIENT"] = "true"
     container = {

@@ -31,7 +31,7 @@ class Shop:
         where = ["--namespace", HOMES[service], f"deployment/{service}"]
         return self._cluster.kubectl("exec", *where, "--", "/boutique", *arguments)
 
-    def call(self, service: str, *addresses: str, patience: str = "2s") -> dict[str, str]:
+    def call(self, service: str, *addresses: str, patience: str = "10s") -> dict[str, str]:
         """What came of the calls that a service makes, all at once, by address."""
         return {item["to"]: item["result"] for item in self.ask(service, "call", patience, *addresses)}
 
@@ -41,8 +41,11 @@ class Shop:
         shop = [pod for pod in pods if pod["metadata"]["namespace"] in HOMES.values()]
         return {pod["metadata"]["labels"]["app"]: pod["status"]["podIP"] for pod in shop}
 
-    def reach(self) -> Reach:
-        """Every service calls every other one, at the port that it has and at one that nobody has declared."""
+    def reach(self, patience: str = "10s") -> Reach:
+        """Every service calls every other one, at the port that it has and at one that nobody has declared.
+
+        :param patience: how long to wait for an answer before a call counts as blocked.
+        """
         addresses, found = self.addresses(), {}
 
         def everybody(caller: str) -> Reach:
@@ -52,7 +55,7 @@ class Shop:
                 for port in (PORTS.get(callee), HIDDEN_PORT)
                 if port
             }
-            return {wanted[to]: result for to, result in self.call(caller, *wanted).items()}
+            return {wanted[to]: result for to, result in self.call(caller, *wanted, patience=patience).items()}
 
         with ThreadPoolExecutor(4) as pool:
             for some in pool.map(everybody, sorted(SERVICES)):

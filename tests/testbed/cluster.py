@@ -17,7 +17,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 import typing as t
 import urllib.request
 from pathlib import Path
@@ -25,7 +24,6 @@ from pathlib import Path
 from tests.gates.environment import cache
 from tests.testbed.processes import Processes
 from tests.testbed.versions import KUBERNETES
-
 
 C = t.TypeVar("C", bound="Cluster")
 
@@ -185,7 +183,6 @@ class Cluster(abc.ABC):
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
-
 
 
 def home() -> Path:

@@ -53,12 +53,14 @@ class Daemon:
 
     :param directory: the instance's.
     :param data: where it keeps its images and containers.
+    :param dns: whom containers ask about names of the outside, which there is none of: one who refuses at once.
     """
 
-    def __init__(self, directory: Path, data: Path, processes: Processes) -> None:
+    def __init__(self, directory: Path, data: Path, processes: Processes, dns: str = "127.0.0.1") -> None:
         self._directory = directory
         self._data = data
         self._processes = processes
+        self._dns = dns
         self._socket = directory / "docker.sock"
         #: Every container is below this cgroup.
         self._group = f"hardened-k8s-{hashlib.sha256(bytes(directory)).hexdigest()[:12]}"
@@ -67,9 +69,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        packages.need(
-            dockerd="docker.io", docker="docker.io", iptables="iptables", ip="iproute2", unshare="util-linux"
-        )
+        packages.need(dockerd="docker.io", docker="docker.io", iptables="iptables", ip="iproute2", unshare="util-linux")
         if len(bytes(self._socket)) > 107:
             raise StartError(f"a socket's path has 107 characters at most: {self._socket}")
         (self._directory / "docker.json").write_text(json.dumps(self._settings()))
@@ -90,6 +90,7 @@ class Daemon:
             "hosts": [f"unix://{self._socket}"],
             "data-root": str(self._data),
             "bridge": "none",
+            "dns": [self._dns],
             "cgroup-parent": f"/{self._group}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "storage-driver": "overlay2",

@@ -41,7 +41,7 @@ def layer(files: Files) -> bytes:
 
 
 def add(tar: tarfile.TarFile, files: Files) -> None:
-    """Add files, which are root's; all can be executed but what is not a program's."""
+    """Add files, which are root's; what has no mode of its own can be executed."""
     for name, content in sorted(files.items()):
         entry = tarfile.TarInfo(name.lstrip("/"))
         entry.mode = 0o755
@@ -51,9 +51,9 @@ def add(tar: tarfile.TarFile, files: Files) -> None:
             continue
         if isinstance(content, Path):
             entry.mode = content.stat().st_mode & 0o755
-            content = content.read_bytes()
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
+        data = content.read_bytes() if isinstance(content, Path) else content
+        entry.size = len(data)
+        tar.addfile(entry, io.BytesIO(data))
 
 
 def save(images: t.Iterable[Image], path: Path) -> None:
@@ -69,15 +69,19 @@ def save(images: t.Iterable[Image], path: Path) -> None:
 
         for image in images:
             digests = [hashlib.sha256(content).hexdigest() for content in image.layers]
-            config = json.dumps({
-                "architecture": "amd64",
-                "os": "linux",
-                "config": image.config,
-                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
-            }).encode()
-            manifest.append({
-                "Config": write(f"{hashlib.sha256(config).hexdigest()}.json", config),
-                "RepoTags": list(image.names),
-                "Layers": [write(f"{d}.tar", content) for d, content in zip(digests, image.layers, strict=True)],
-            })
+            config = json.dumps(
+                {
+                    "architecture": "amd64",
+                    "os": "linux",
+                    "config": image.config,
+                    "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
+                }
+            ).encode()
+            manifest.append(
+                {
+                    "Config": write(f"{hashlib.sha256(config).hexdigest()}.json", config),
+                    "RepoTags": list(image.names),
+                    "Layers": [write(f"{d}.tar", content) for d, content in zip(digests, image.layers, strict=True)],
+                }
+            )
         write("manifest.json", json.dumps(manifest).encode())

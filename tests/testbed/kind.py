@@ -21,6 +21,11 @@ from tests.testbed.versions import KUBERNETES
 NETWORKS = ("cilium", "bridge")
 CONTROL_PLANE, WORKER = NODES = ("kind-control-plane", "kind-worker")
 
+#: The nodes' network, which kind takes when it is there; half of its addresses are for machines that join.
+BRIDGE, SUBNET, GATEWAY = "br-kind", "172.18.0.0/16", "172.18.0.1"
+_NETWORK = f"--driver bridge --opt com.docker.network.bridge.name={BRIDGE} --subnet {SUBNET} --gateway {GATEWAY} "
+_NETWORK += "--ip-range 172.18.0.0/17"
+
 _FORWARD = "forward"
 #: Pods run on both nodes.
 _INIT = """\
@@ -43,15 +48,13 @@ class Kind(Cluster):
 
     mode = "kind"
 
-    def __init__(
-        self, name: str = "default", kubernetes: str = KUBERNETES[0], network: str = NETWORKS[0]
-    ) -> None:
+    def __init__(self, name: str = "default", kubernetes: str = KUBERNETES[0], network: str = NETWORKS[0]) -> None:
         super().__init__(name, kubernetes)
         if kubernetes != KUBERNETES[0]:
             raise ValueError(f"clusters with nodes run Kubernetes {KUBERNETES[0]} only")
         self.network = network
         #: Where its nodes are containers.
-        self.daemon = Daemon(self.directory, self.directory / "docker", self._processes)
+        self.daemon = Daemon(self.directory, self.directory / "docker", self._processes, dns=GATEWAY)
 
     # -- life
 
@@ -70,6 +73,7 @@ class Kind(Cluster):
         (self.directory / "kube").symlink_to(binaries.kube(self.kubernetes))
         node_image.copy(self.kubernetes, self.directory / "docker")
         self.daemon.start()
+        self.daemon.docker("network", "create", *_NETWORK.split(), "kind")
         (port,) = free_ports(1)
         (self.directory / "node").mkdir()
         (self.directory / "node" / "network").write_text(self.network)

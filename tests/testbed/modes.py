@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 from tests.testbed.cluster import Cluster, begun, home
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.kind import Kind
@@ -18,12 +21,18 @@ MODES: dict[str, type[Cluster]] = {mode.mode: mode for mode in (ControlPlane, Ki
 def instance(name: str) -> Cluster:
     """The instance of that name, as it was started."""
     about = begun(name)
+    if about.get("mode", ControlPlane.mode) not in MODES:
+        raise ValueError(f"{name} is an instance of another checkout, with mode {about['mode']}")
     return MODES[about.get("mode", ControlPlane.mode)](name, **{k.lower(): v for k, v in about.items() if k != "mode"})
 
 
 def instances() -> list[Cluster]:
-    """All of them, up or not."""
-    return [instance(path.name) for path in sorted(home().glob("*")) if path.is_dir()]
+    """All of them, up or not, but those of another checkout that only that one knows."""
+    found = []
+    for path in filter(Path.is_dir, sorted(home().glob("*"))):
+        with contextlib.suppress(ValueError):
+            found.append(instance(path.name))
+    return found
 
 
 def remove_orphans(prefix: str) -> None:

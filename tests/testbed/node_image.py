@@ -40,13 +40,13 @@ _SUITE = "bookworm"
 _PACKAGES = """
 systemd systemd-sysv dbus kmod mount util-linux procps iproute2 iptables nftables conntrack ethtool ipset socat
 runc libseccomp2 ca-certificates curl jq python3 python3-yaml busybox-static clang-19
-""".split()
+"""
 #: What compiling for BPF does not need, and what nobody reads here.
 _LEFT_OUT = """
 /usr/share/doc/* /usr/share/man/* /usr/share/info/* /usr/share/locale/* /usr/share/lintian/*
 /usr/lib/gcc/* /usr/include/* /usr/lib/llvm-19/lib/libclang-19* /usr/lib/x86_64-linux-gnu/libclang-19.so*
 /usr/lib/x86_64-linux-gnu/*.a
-""".split()
+"""
 #: systemd starts what a node needs, and nothing that is for machines.
 _SETTLE = """
 rm -f /etc/systemd/system/*.wants/* /lib/systemd/system/multi-user.target.wants/*
@@ -57,7 +57,7 @@ systemctl mask systemd-binfmt.service systemd-udevd.service
 update-alternatives --set iptables /usr/sbin/iptables-nft
 echo ReadKMsg=no >> /etc/systemd/journald.conf
 """
-_BUSYBOX = "sh ls cat echo sleep id touch mkdir rm chmod mount ps nc ping nslookup wget ip test true false".split()
+_BUSYBOX = "sh ls cat echo sleep id touch mkdir rm chmod mount ps nc ping nslookup wget ip test true false"
 
 
 def store(kubernetes: str = KUBERNETES[0]) -> Path:
@@ -90,7 +90,7 @@ def copy(kubernetes: str, target: Path) -> None:
 
 def _debian() -> Path:
     """The folder of ``root.tar``, a Debian that nothing of ours is in, and ``nft.tar``, one program of it."""
-    recipe = "\0".join([_SUITE, _SETTLE, *_PACKAGES, *_LEFT_OUT])
+    recipe = "\0".join([_SUITE, _SETTLE, *_PACKAGES.split(), *_LEFT_OUT.split()])
     home = cache() / "testbed" / f"debian-{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     with binaries.alone(home):
         if not (home / "root.tar").exists():
@@ -99,11 +99,11 @@ def _debian() -> Path:
             say("fetching Debian packages for the node image")
             settle = "; ".join(_SETTLE.strip().splitlines())
             nft = "ldd /usr/sbin/nft | grep -o '/[^ ]*' | xargs tar --create --dereference /usr/sbin/nft"
-            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
+            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES.split())}"]
             # whatever a crash leaves is made anew, so nothing need be on the disk at once
-            command += ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT)]
+            command += ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT.split())]
             command += [f"--customize-hook=chroot \"$1\" sh -c '{settle}'"]
-            command += [f"--customize-hook=chroot \"$1\" sh -c \"{nft}\" > {home / 'nft.tar'}"]
+            command += [f'--customize-hook=chroot "$1" sh -c "{nft}" > {home / "nft.tar"}']
             _run([*command, _SUITE, str(home / "new.tar")], home / "mmdebstrap.log")
             (home / "new.tar").rename(home / "root.tar")
             say(f"fetched Debian packages in {time.monotonic() - start:.0f} s")
@@ -141,14 +141,19 @@ def images(kubernetes: str, debian: Path) -> list[Image]:
     """What the nodes have without pulling, by the names that kubeadm asks for."""
     registry, search = "registry.k8s.io", {"Env": ["PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin"]}
     components = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
-    kube = layer({
-        "/usr/local/bin/node": binaries.node(kubernetes),
-        **{f"/usr/local/bin/{name}": Link("node") for name in components},
-    })
+    kube = layer(
+        {
+            "/usr/local/bin/node": binaries.node(kubernetes),
+            **{f"/usr/local/bin/{name}": Link("node") for name in components},
+        }
+    )
     with tarfile.open(debian / "root.tar") as root:
         busybox = root.extractfile("./usr/bin/busybox") or root.extractfile("./bin/busybox")
         assert busybox
-        shell = {"/bin/busybox": busybox.read(), **{f"/bin/{name}": Link("busybox") for name in _BUSYBOX}}
+        shell: dict[str, Path | bytes | Link] = {
+            "/bin/busybox": busybox.read(),
+            **{f"/bin/{name}": Link("busybox") for name in _BUSYBOX.split()},
+        }
     names = {name: f"{registry}/{name}:v{kubernetes}" for name in components}
     return [
         Image([names[name] for name in components[:3]], [kube], search),

@@ -22,7 +22,19 @@ from tests.testbed.control_plane import ControlPlane
 from tests.testbed.lock import MODULES, go_mod, published
 from tests.testbed.modes import instances, remove_orphans
 from tests.testbed.processes import Processes, started
-from tests.testbed.versions import BOUTIQUE, CILIUM, CNI_PLUGINS, CONTAINERD, COREDNS, ETCD, GO, KIND, KUBERNETES, PAUSE, minor
+from tests.testbed.versions import (
+    BOUTIQUE,
+    CILIUM,
+    CNI_PLUGINS,
+    CONTAINERD,
+    COREDNS,
+    ETCD,
+    GO,
+    KIND,
+    KUBERNETES,
+    PAUSE,
+    minor,
+)
 
 
 @pytest.fixture

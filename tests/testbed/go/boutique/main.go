@@ -1,8 +1,9 @@
 // boutique stands in for every service of Online Boutique. Like them it listens on $PORT and calls those whose
-// addresses are in variables named ..._ADDR; a request to one is a request to all that it calls, and the answer says
+// addresses are in variables named ..._ADDR: asked for a page, a service asks all of them for a page, and its answer says
 // what came of it. As a command it asks from inside a pod:
 //
 //	boutique call 10s cartservice.boutique-shop:7070 10.244.1.7:7070
+//	boutique page 10s frontend.boutique-web:80
 //	boutique resolve 5s cartservice.boutique-shop
 //	boutique file /proc/self/status
 package main
@@ -44,7 +45,9 @@ func main() {
 	case len(arguments) == 0:
 		fail(serve())
 	case len(arguments) > 2 && arguments[0] == "call":
-		print(arguments[1], func(ctx context.Context) any { return calls(ctx, arguments[2:], "") })
+		print(arguments[1], func(ctx context.Context) any { return calls(ctx, arguments[2:], "/") })
+	case len(arguments) > 2 && arguments[0] == "page":
+		print(arguments[1], func(ctx context.Context) any { return calls(ctx, arguments[2:], "/page") })
 	case len(arguments) == 3 && arguments[0] == "resolve":
 		print(arguments[1], func(ctx context.Context) any { return resolve(ctx, arguments[2]) })
 	case len(arguments) == 2 && arguments[0] == "file":
@@ -75,9 +78,9 @@ func serve() error {
 	}
 	if os.Getenv("CLIENT") != "" { // the load generator asks by itself
 		go func() {
-			for range time.Tick(time.Second) {
+			for range time.Tick(5 * time.Second) {
 				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-				calls(ctx, callees(), "")
+				calls(ctx, callees(), "/page")
 				cancel()
 			}
 		}()
@@ -85,15 +88,10 @@ func serve() error {
 	return <-errs
 }
 
-// handle answers with what became of the calls that this service makes. A request says which services it came
-// through, so that no circle goes on forever.
 func handle(writer http.ResponseWriter, request *http.Request) {
-	name, through := os.Getenv("SERVICE"), request.Header.Get("Through")
-	said := answer{Service: name}
-	if !strings.Contains(through+",", name+",") {
-		ctx, cancel := context.WithTimeout(request.Context(), 5*time.Second)
-		defer cancel()
-		said.Calls = calls(ctx, callees(), through+name+",")
+	said := answer{Service: os.Getenv("SERVICE")}
+	if request.URL.Path == "/page" {
+		said.Calls = calls(request.Context(), callees(), "/page")
 	}
 	writer.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(writer).Encode(said)
@@ -112,23 +110,22 @@ func callees() []string {
 }
 
 // calls makes them all at the same time.
-func calls(ctx context.Context, targets []string, through string) []result {
+func calls(ctx context.Context, targets []string, path string) []result {
 	results := make([]result, len(targets))
 	var all sync.WaitGroup
 	for number, target := range targets {
-		all.Go(func() { results[number] = call(ctx, target, through) })
+		all.Go(func() { results[number] = call(ctx, target, path) })
 	}
 	all.Wait()
 	return results
 }
 
-func call(ctx context.Context, target, through string) result {
+func call(ctx context.Context, target, path string) result {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target+"/", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+target+path, nil)
 	if err != nil {
 		return result{To: target, Result: "failed", Detail: err.Error()}
 	}
-	request.Header.Set("Through", through)
 	response, err := client.Do(request)
 	if err != nil {
 		return result{To: target, Result: kind(err), Detail: err.Error()}

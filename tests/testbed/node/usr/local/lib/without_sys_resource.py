@@ -27,15 +27,17 @@ def main(arguments: t.Sequence[str]) -> t.NoReturn:
 
 def asked(arguments: t.Sequence[str]) -> str:
     """The file that says what process to start; empty where none is started."""
-    options = dict(zip(arguments, arguments[1:]))
     if "create" in arguments or "run" in arguments:
-        return os.path.join(options.get("--bundle", options.get("-b", ".")), "config.json")
-    if "exec" in arguments:
-        return options.get("--process", options.get("-p", ""))
-    return ""
+        return os.path.join(_value(arguments, "--bundle", "-b") or ".", "config.json")
+    return _value(arguments, "--process", "-p") if "exec" in arguments else ""
 
 
-def without(process: t.Dict[str, t.Any]) -> None:
+def _value(arguments: t.Sequence[str], *names: str) -> str:
+    """What follows an option."""
+    return next((arguments[arguments.index(name) + 1] for name in names if name in arguments), "")
+
+
+def without(process: dict[str, t.Any]) -> None:
     """Take out what only that capability allows."""
     for names in (process.get("capabilities") or {}).values():
         names[:] = [name for name in names if name != "CAP_SYS_RESOURCE"]
