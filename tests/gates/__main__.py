@@ -72,6 +72,8 @@ STEPS = {
     "control-plane": Step("pytest -n 2 tests/control_plane", "test", NEW),
     # a cluster for each network, which all of its tests share
     "kind": Step("pytest --durations 10 tests/kind", "test", NEW),
+    "machines": Step("python -m tests.testbed build --mode machines"),
+    "nodes": Step("pytest --durations 10 tests/nodes", "test", NEW),
 }
 
 _FAST = ["ruff", "format", "mypy", "tree", "yamllint", "changelog"]
@@ -91,6 +93,8 @@ GROUPS = {
         *_TESTS,
         "node-binaries",
         "kind",
+        "machines",
+        "nodes",
     ],
 }
 

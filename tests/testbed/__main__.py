@@ -11,7 +11,7 @@ import os
 import sys
 import typing as t
 
-from tests.testbed import binaries, node_image
+from tests.testbed import binaries, disks, node_image
 from tests.testbed.cluster import StartError
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.kind import NETWORKS, Kind
@@ -88,10 +88,14 @@ def status(_chosen: argparse.Namespace) -> None:
 
 
 def build(chosen: argparse.Namespace) -> None:
-    """compile what a cluster needs unless it is there; prints where it is"""
-    print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
-    if chosen.mode == Kind.mode:
+    """make what a cluster or machines need unless it is there; prints where it is"""
+    if chosen.mode != Machines.mode:
+        print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
+    if chosen.mode in (Kind.mode, Nodes.mode):
         print(binaries.kind(), node_image.store(chosen.kubernetes), sep="\n")
+    if chosen.mode in (Machines.mode, Nodes.mode):
+        for name in chosen.machines.split(","):
+            print(disks.built(name).directory)
 
 
 def reset(chosen: argparse.Namespace) -> None:

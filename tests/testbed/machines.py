@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.testbed import disks, emulator
 from tests.testbed.cluster import Cluster, StartError
 from tests.testbed.disks import DISKS
-from tests.testbed.kind import CONTROL_PLANE, Kind
+from tests.testbed.kind import BRIDGE, CONTROL_PLANE, GATEWAY, SUBNET, Kind
 from tests.testbed.machine import Machine
 from tests.testbed.versions import KUBERNETES
 
@@ -49,7 +49,9 @@ class Fleet:
         return Machine(name, self._directory / name)
 
     def is_up(self) -> bool:
-        return all(self[name].is_up() for name in self.names)
+        """Whether whatever was started here runs, these machines or others."""
+        machines = self._started()
+        return bool(machines) and all(machine.is_up() for machine in machines)
 
     def prepare(self) -> None:
         """Make the disks that are missing, one after the other."""
@@ -77,14 +79,18 @@ class Fleet:
         self._write_inventory()
 
     def stop(self) -> None:
-        for name in self.names:
-            self[name].stop()
+        for machine in self._started():
+            machine.stop()
 
     def each(self, act: t.Callable[[str], None]) -> None:
         """Do something with every machine, at the same time."""
         with ThreadPoolExecutor(len(self.names)) as pool:
             for _done in pool.map(act, self.names):
                 pass
+
+    def _started(self) -> list[Machine]:
+        folders = (self._directory / name for name in DISKS)
+        return [Machine(folder.name, folder) for folder in folders if folder.is_dir()]
 
     def _write_inventory(self) -> None:
         content = json.dumps(inventory([self[name] for name in self.names]), indent=2)
@@ -183,33 +189,31 @@ class Nodes(Kind):
 
     def _join(self, name: str) -> None:
         """Start a machine, and have kubeadm make it a node."""
-        (network,) = json.loads(self.daemon.docker("network", "inspect", "kind"))
-        bridge = f"br-{network['Id'][:12]}"
-        (subnet,) = (found for found in network["IPAM"]["Config"] if ":" not in found["Subnet"])
-        address = machine_address(subnet["Subnet"], DISKS[name].number)
-        self.fleet.start(name, lambda device: self._tap(device, bridge))
+        self.fleet.start(name, self._tap)
         join = self.node(CONTROL_PLANE, "kubeadm", "token", "create", "--print-join-command").strip()
         control_plane = self.node(CONTROL_PLANE, "hostname", "-i").split()[0]
         machine = self.fleet[name]
         try:
-            machine.run(
-                _JOIN.format(address=address, gateway=subnet["Gateway"], control_plane=control_plane, join=join)
-            )
+            machine.run(_JOIN.format(address=address(name), gateway=GATEWAY, control_plane=control_plane, join=join))
             self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=180s")
         except RuntimeError as error:
             said = machine.run("sudo journalctl --quiet --no-pager --lines=40 --unit=kubelet --unit=containerd")
             raise StartError(f"{name} did not become a node: {error}\n{said}") from error
 
-    def _tap(self, device: str, bridge: str) -> int:
+    def _tap(self, device: str) -> int:
         handle = emulator.tap(Path(f"/proc/{self.daemon.pid()}/ns/net"), device)
-        subprocess.run([*self.daemon.enter(), "ip", "link", "set", device, "master", bridge, "up"], check=True)
+        try:
+            self.daemon.run("ip", "link", "set", device, "master", BRIDGE, "up")
+        except RuntimeError:
+            os.close(handle)
+            raise
         return handle
 
 
-def machine_address(subnet: str, number: int) -> str:
-    """One of the last addresses, as docker gives containers the first."""
-    network = ipaddress.ip_network(subnet)
-    return f"{network.broadcast_address - number}/{network.prefixlen}"
+def address(machine: str) -> str:
+    """Its own in the cluster's network: one of the last, as containers get the first."""
+    network = ipaddress.ip_network(SUBNET)
+    return f"{network.broadcast_address - DISKS[machine].number}/{network.prefixlen}"
 
 
 _JOIN = (
