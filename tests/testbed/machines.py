@@ -76,7 +76,6 @@ class Fleet:
         finally:
             if handle is not None:
                 os.close(handle)
-        self._write_inventory()
 
     def stop(self) -> None:
         for machine in self._started():
@@ -92,11 +91,10 @@ class Fleet:
         folders = (self._directory / name for name in DISKS)
         return [Machine(folder.name, folder) for folder in folders if folder.is_dir()]
 
-    def _write_inventory(self) -> None:
+    def write_inventory(self) -> None:
+        """For Ansible; it stays the same, whatever becomes of the machines."""
         content = json.dumps(inventory([self[name] for name in self.names]), indent=2)
-        scratch = self.inventory.with_suffix(".new")
-        scratch.write_text(f"# YAML, as JSON is\n{content}\n")
-        scratch.replace(self.inventory)
+        self.inventory.write_text(f"# YAML, as JSON is\n{content}\n")
 
 
 def inventory(machines: t.Iterable[Machine]) -> dict[str, t.Any]:
@@ -137,6 +135,7 @@ class Machines(Cluster):
         self.fleet.prepare()
 
     def _start(self) -> None:
+        self.fleet.write_inventory()
         self.fleet.each(self.fleet.start)
 
     def _stop(self) -> None:
@@ -181,6 +180,7 @@ class Nodes(Kind):
     def _start(self) -> None:
         super()._start()
         (self.directory / "machines").mkdir()
+        self.fleet.write_inventory()
         self.fleet.each(self._join)
 
     def _stop(self) -> None:
