@@ -74,6 +74,8 @@ STEPS = {
     # a cluster for each network, which all of its tests share
     "kind": Step("pytest --durations 10 tests/kind", "test", NEW),
     "molecule": Step("molecule test --all --no-command-borders"),
+    "machines": Step("python -m tests.testbed build --mode machines"),
+    "nodes": Step("pytest --durations 10 tests/nodes", "test", NEW),
 }
 
 _FAST = ["ruff", "format", "mypy", "tree", "yamllint", "changelog"]
@@ -95,6 +97,8 @@ GROUPS = {
         "node-binaries",
         "kind",
         "molecule",
+        "machines",
+        "nodes",
     ],
 }
 
