@@ -56,11 +56,12 @@ def harden(network: str, patience: float) -> t.Iterator[Hardened]:
     with running(network) as cluster:
         serve_metadata(cluster)
         shop = deploy(cluster)
-        before, metadata_before = shop.reach(), metadata(shop)
+        before = settled(shop, lambda reach: set(reach.values()) == {"open"}, patience=60)
+        metadata_before = metadata(shop)
         settings = {"K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig)}
         result = run_playbook("hardened.k8s.harden", "-e", f"@{EXAMPLE_FILE}", environ=settings)
         assert result["rc"] == 0, result["output"]
-        after = settled(shop, patience)
+        after = settled(shop, lambda reach: not any(verdict(reach)), patience)
         yield Hardened(cluster, shop, before, after, metadata_before, metadata(shop))
 
 
@@ -104,10 +105,10 @@ def metadata(shop: Shop) -> dict[str, str]:
     }
 
 
-def settled(shop: Shop, patience: float) -> Reach:
-    """What is reached, once it is what is declared, or still is not: a network takes a while to follow."""
+def settled(shop: Shop, expected: t.Callable[[Reach], bool], patience: float) -> Reach:
+    """What is reached, once it is as expected, or still is not: pods and networks take a while to follow."""
     deadline = time.monotonic() + patience
     while True:
         found = shop.reach("3s")
-        if not any(verdict(found)) or time.monotonic() > deadline:
+        if expected(found) or time.monotonic() > deadline:
             return found

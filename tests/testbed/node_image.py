@@ -63,7 +63,8 @@ _BUSYBOX = "sh ls cat echo sleep id touch mkdir rm chmod mount ps nc ping nslook
 def store(kubernetes: str = KUBERNETES[0]) -> Path:
     """The data of a docker daemon that has the image; made if it is not there yet."""
     with_debian, with_ours = _debian(), _files(kubernetes)
-    content = hashlib.sha256(f"{with_debian.name} {_code()}".encode())
+    in_images = [binaries.etcd(), binaries.coredns(), binaries.pause(), binaries.boutique()]
+    content = hashlib.sha256(f"{with_debian.name} {in_images} {_code()}".encode())
     for path, what in sorted(with_ours.items()):
         # what is compiled or downloaded lies in a folder that is named by its content or version
         known = what.read_bytes() if isinstance(what, Path) and what.is_relative_to(HERE) else repr(what).encode()

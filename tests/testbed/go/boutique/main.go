@@ -97,11 +97,13 @@ func handle(writer http.ResponseWriter, request *http.Request) {
 	json.NewEncoder(writer).Encode(said)
 }
 
-// callees are the addresses in the environment, as the shop's own manifests have them.
+// callees are the addresses in the environment that the shop's own manifests put there; kubelet adds one for each
+// Service of the namespace, which this service need not call.
 func callees() []string {
 	var found []string
 	for _, variable := range os.Environ() {
-		if name, value, _ := strings.Cut(variable, "="); strings.HasSuffix(name, "_ADDR") {
+		name, value, _ := strings.Cut(variable, "=")
+		if strings.HasSuffix(name, "_ADDR") && !strings.HasSuffix(name, "_TCP_ADDR") {
 			found = append(found, value)
 		}
 	}
