@@ -195,7 +195,9 @@ class Nodes(Kind):
         machine = self.fleet[name]
         try:
             machine.run(_JOIN.format(address=address(name), gateway=GATEWAY, control_plane=control_plane, join=join))
-            self.kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=180s")
+            # kubeadm is content when kubelet has its certificate, before it has made itself known
+            for condition in ("create", "condition=Ready"):
+                self.kubectl("wait", f"--for={condition}", f"node/{name}", "--timeout=180s")
         except RuntimeError as error:
             said = machine.run("sudo journalctl --quiet --no-pager --lines=40 --unit=kubelet --unit=containerd")
             raise StartError(f"{name} did not become a node: {error}\n{said}") from error
