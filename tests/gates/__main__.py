@@ -65,7 +65,7 @@ STEPS = {
     "node-binaries": Step(f"python -m tests.testbed build --mode kind --kubernetes {NEW}"),
     "benchmark": Step("python -m tests.benchmarks"),
     "small-benchmark": Step("python -m tests.benchmarks --smoke"),
-    "oldest": Step("pytest -n 2 tests/unit tests/control_plane", "oldest", OLD),
+    "oldest": Step("pytest -n 2 -m 'not slow' tests/unit tests/control_plane", "oldest", OLD),
     "newest": Step("pytest -n 2 tests/unit tests/control_plane", "newest", NEW),
     "old-cluster": Step("pytest -n 2 tests/control_plane", "test", OLD),
     "unit": Step("pytest -n 2 tests/unit"),
