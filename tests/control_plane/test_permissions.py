@@ -158,7 +158,10 @@ def test_check_mode_binds_to_a_role_that_is_not_there_yet(run: Runner, cluster: 
     cluster.kubectl("create", "namespace", caller.name)
     caller.give([*RULES["rbac"], HELD[0]])
     bound = {"name": "b", "namespace": caller.name, "role": "r", "subjects": [{"user": "ann"}]}
-    declared: dict[str, t.Any] = {"roles": [{"name": "r", "namespace": caller.name, "rules": [RULE]}], "bindings": [bound]}
+    declared: dict[str, t.Any] = {
+        "roles": [{"name": "r", "namespace": caller.name, "rules": [RULE]}],
+        "bindings": [bound],
+    }
     predicted, done = (
         run("rbac", check=check, impersonate_user=caller.name, owner=caller.name, **declared) for check in (True, False)
     )
