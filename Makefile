@@ -35,10 +35,10 @@ lock: ## the locked requirements anew
 	@$(PYTHON) -m tests.gates.environment --lock
 
 demo: ## a real API server, hardened for Online Boutique; the second run changes nothing
-	@$(PYTHON) -m tests.demo up
+	@$$($(PYTHON) -m tests.gates.environment test)/bin/python -m tests.demo up
 
 demo-down: ## stops it
-	@$(PYTHON) -m tests.demo down
+	@$$($(PYTHON) -m tests.gates.environment test)/bin/python -m tests.demo down
 
 clean: ## what the tools left in the tree
 	git clean -fdX

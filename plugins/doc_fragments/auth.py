@@ -114,6 +114,6 @@ options:
     elements: str
 requirements:
   - python >= 3.10
-  - kubernetes >= 24.2.0, except 36.0.0 and 36.0.1
+  - kubernetes >= 24.2.0, except 36.0.0 and 36.0.1; a kubeconfig's C(tls-server-name) needs 28.1
   - a Kubernetes API server from 1.30 to 1.37
 """

@@ -14,7 +14,7 @@ options:
     description:
       - V(present) makes the cluster as declared.
       - V(absent) undoes what this owner did for the declared items. Objects that this owner made are deleted;
-        a namespace that was there before is kept and gets its former fields back; what others made is left alone.
+        from those that were there before, its fields are taken away again; what others made is left alone.
       - V(rendered) returns RV(manifests) and contacts no cluster, for repositories that another tool applies.
     type: str
     choices: [present, absent, rendered]

@@ -67,7 +67,8 @@ class Finding:
     def refusal(self, where: str) -> Problem:
         """What a refused object's item is told: why, and the two ways on."""
         affected = f": {'; '.join(self.affected)}" if self.affected else ""
-        accept = f"accept it: {{rule: {self.rule}, name: {self.ref.name}, reason: ..., expires: YYYY-MM-DD}}"
+        object_ = ", ".join(f"{key}: {value}" for key, value in self.ref._asdict().items() if value)
+        accept = f"accept it: {{rule: {self.rule}, {object_}, reason: ..., expires: YYYY-MM-DD}}"
         return Problem(
             where,
             f"{self.ref} is refused ({self.rule}): {self.message}{affected}",

@@ -214,7 +214,7 @@ options:
                 type: list
                 elements: str
               resources:
-                description: Resources and subresources, such as V(configmaps) or V(pods/log).
+                description: Resources and subresources, such as V(configmaps), V(pods/log) or V(deployments.apps).
                 type: list
                 elements: str
               resource_names:
@@ -264,7 +264,7 @@ options:
                 type: list
                 elements: str
               resources:
-                description: Resources and subresources, such as V(configmaps) or V(pods/log).
+                description: Resources and subresources, such as V(configmaps), V(pods/log) or V(deployments.apps).
                 type: list
                 elements: str
               resource_names:

@@ -73,13 +73,18 @@ tenants:
   type: list
   elements: dict
   sample: [{name: shop-web, pod_security: restricted, pod_security_version: v1.37, stage: enforce}]
+notes:
+  description: Objects that options cannot say, and why; they are not in RV(tenants).
+  returned: success
+  type: list
+  elements: str
+  sample: ["RoleBinding shop-web/nobody: it has no subjects, and so gives nothing"]
 result:
   description: The outcome of O(query).
   returned: when O(query) is given
   type: raw
 """
 
-import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -87,7 +92,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils import arguments
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import is_protected, read_namespaces
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests import tenant
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import rbac, tenant
 
 
 def query(expression: str, value: t.Any) -> t.Any:
@@ -98,7 +103,7 @@ def query(expression: str, value: t.Any) -> t.Any:
     try:
         import jmespath
     except ImportError as error:
-        raise HardenedError(missing_required_lib("jmespath"), traceback.format_exc(limit=1)) from error
+        raise HardenedError(missing_required_lib("jmespath")) from error
     try:
         return jmespath.search(expression, value)
     except jmespath.exceptions.JMESPathError as error:
@@ -106,17 +111,17 @@ def query(expression: str, value: t.Any) -> t.Any:
         raise HardenedError(f"query {expression!r} is wrong: {text}", "See jmespath.org for its grammar") from error
 
 
-def tenants(api: Api, names: t.Optional[t.Sequence[str]], selector: str) -> t.List[t.Dict[str, t.Any]]:
-    """The namespaces asked for, each described as a tenant."""
+def tenants(
+    api: Api, names: t.Optional[t.Sequence[str]], selector: str
+) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
+    """The namespaces asked for, each described as a tenant; and what of them options cannot say."""
     found = read_namespaces(api, tenant.KINDS, names, selector)
     missing = sorted(set(names or ()) - set(found))
     if missing and not selector:
         raise HardenedError(f"there is no namespace {', '.join(missing)}", "Correct names, or leave it out for all")
-    return [
-        tenant.describe(objects)
-        for name, objects in sorted(found.items())
-        if name in (names or ()) or not is_protected(name)
-    ]
+    chosen = [objects for name, objects in sorted(found.items()) if name in (names or ()) or not is_protected(name)]
+    notes = [f"{ref}: {reason}" for objects in chosen for ref, reason in rbac.undescribed(objects).items()]
+    return [tenant.describe(objects) for objects in chosen], notes
 
 
 def main() -> None:
@@ -134,8 +139,8 @@ def main() -> None:
     module.no_log_values = arguments.secrets(options)
     try:
         api = Api(options, max(1, module.params["workers"]))
-        found = tenants(api, module.params["names"], module.params["label_selector"] or "")
-        result: t.Dict[str, t.Any] = {"changed": False, "tenants": found}
+        found, notes = tenants(api, module.params["names"], module.params["label_selector"] or "")
+        result: t.Dict[str, t.Any] = {"changed": False, "tenants": found, "notes": notes}
         if module.params["query"]:
             result["result"] = query(module.params["query"], found)
     except HardenedError as error:

@@ -120,6 +120,11 @@ class Bench:
         task = {"hardened.k8s.tenant": {"tenants": "{{ tenants }}"}}
         return self.playbook("tenant", [task], tenants=self.declaration(prefix))
 
+    def ping(self) -> float:
+        """A task that does nothing, with the same variables: what Ansible itself takes for one."""
+        task = {"ansible.builtin.ping": {"data": "{{ tenants | length }}"}}
+        return self.playbook("ping", [task], tenants=self.declaration("t0"))
+
     def kubectl(self, prefix: str) -> float:
         file = self.scratch / "kubectl.json"
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": self.manifests(prefix)}))
@@ -182,6 +187,7 @@ def measure(bench: Bench, many: int) -> Iterator[str]:
     """The report, line by line."""
     say(f"{bench.objects} objects in {bench.tenants} namespaces, median of {bench.rounds}")
     empty = bench.median(lambda _round: bench.playbook("empty", []))
+    ping = bench.median(lambda _round: bench.ping())
     imported = bench.imports()
     first = [bench.tenant_task("t0")]
     mark = bench.cluster.audit_mark()
@@ -201,6 +207,7 @@ def measure(bench: Bench, many: int) -> Iterator[str]:
         Row("kubernetes.core.k8s, one task with a list", bench.list_task("l"), "playbook, server-side apply"),
         Row("kubernetes.core.k8s, a loop", bench.loop_task("o"), f"scaled from {LOOPED} objects"),
         Row("an empty playbook", empty),
+        Row("a playbook with one ping", ping, "Ansible's own share of a task"),
         Row("import kubernetes", imported),
     ]
     yield f"| {bench.objects} objects in {bench.tenants} namespaces | seconds | to our first run | |"

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
-import time
 import typing as t
 
 import pytest
@@ -73,33 +73,43 @@ def test_a_server_that_stays_busy_is_an_error_and_not_a_traceback(
     assert result["problems"][0]["name"] == prefix
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_completed_by_the_next(cluster: ControlPlane, run: Runner, prefix: str) -> None:
     source = random.Random(prefix)
     tenants = [tenant(f"{prefix}-{index}") for index in range(10)]
-    begun = 0
+    incomplete = 0
     for round_number in range(30):
         labels = {"round": str(round_number)}
         wanted = [{**item, "labels": labels, "quota": {"pods": round_number}} for item in tenants]
-        process = spawn_module("tenant", {"kubeconfig": cluster.config, "owner": prefix, "tenants": wanted})
-        # import of the client takes about a second; the writes are over soon after
-        time.sleep(source.uniform(0.6, 2.6))
-        process.kill()
-        process.wait()
-        begun += any(
-            item["spec"]["hard"]["pods"] == str(round_number)
-            for item in cluster.get("/api/v1/resourcequotas")["items"]
-            if item["metadata"]["namespace"].startswith(prefix)
-        )
+        # the label and the quota alone are twenty writes
+        _kill_at_write(source.randint(1, 20), cluster, {"owner": prefix, "tenants": wanted})
         if round_number % 5 == 4:
             completed = run("tenant", owner=prefix, tenants=wanted)
             assert not failed(completed)
+            incomplete += completed["changed"]
             assert not run("tenant", owner=prefix, tenants=wanted)["changed"]
-    assert begun, "no run was killed after its first write"
+    assert incomplete, "no run was killed before its last write"
+
+
+def _kill_at_write(number: int, cluster: ControlPlane, options: dict[str, t.Any]) -> None:
+    """Run the module, and kill it when it sends its so many-th write."""
+    left, reached = itertools.count(number - 1, -1), threading.Event()
+
+    def choose(method: str, _path: str) -> str:
+        if method == "PATCH" and next(left) <= 0:
+            reached.set()
+        return ""
+
+    with FaultProxy(cluster, choose) as proxy:
+        process = spawn_module("tenant", {"kubeconfig": proxy.config, **options})
+        assert reached.wait(timeout=120), f"{number} writes were expected"
+        process.kill()
+        process.wait()
 
 
 def test_two_runs_at_once_both_end_well_or_say_why(cluster: ControlPlane, run: Runner, prefix: str) -> None:
     tenants = [tenant(f"{prefix}-{index}") for index in range(6)]
-    processes = [spawn_module("tenant", {"kubeconfig": cluster.config, "tenants": tenants}) for _ in range(2)]
+    processes = [spawn_module("tenant", {"kubeconfig": cluster.config, "tenants": tenants}) for _run in range(2)]
     codes = [process.wait(timeout=120) for process in processes]
     assert codes == [0, 0]
     assert not run("tenant", tenants=tenants)["changed"]

@@ -153,6 +153,28 @@ def test_the_documented_rights_are_enough(run: Runner, caller: Caller, module: s
     assert outcome(run, module, caller) == []
 
 
+def test_check_mode_binds_to_a_role_that_is_not_there_yet(run: Runner, cluster: ControlPlane, caller: Caller) -> None:
+    """Who may not bind any role has its rules looked up, by the server."""
+    cluster.kubectl("create", "namespace", caller.name)
+    caller.give([*RULES["rbac"], HELD[0]])
+    bound = {"name": "b", "namespace": caller.name, "role": "r", "subjects": [{"user": "ann"}]}
+    declared: dict[str, t.Any] = {
+        "roles": [{"name": "r", "namespace": caller.name, "rules": [RULE]}],
+        "bindings": [bound],
+    }
+    predicted, done = (
+        run("rbac", check=check, impersonate_user=caller.name, owner=caller.name, **declared) for check in (True, False)
+    )
+    assert not predicted.get("failed")
+    assert [item["action"] for item in predicted["objects"]] == ["create", "create"]
+    assert [item["action"] for item in done["objects"]] == ["create", "create"]
+    # a role that is nowhere is an error in both
+    nowhere = {**bound, "name": "c", "role": "missing"}
+    for check in (True, False):
+        result = run("rbac", check=check, impersonate_user=caller.name, owner=caller.name, bindings=[nowhere])
+        assert "missing" in result["msg"]
+
+
 def single_rights(rules: Rules) -> list[tuple[str, str, str]]:
     return [
         (rule["apiGroups"][0], resource, verb)
@@ -173,6 +195,7 @@ ONE_BY_ONE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("busy_namespace")
 @pytest.mark.parametrize(("module", "group", "resource", "verb"), ONE_BY_ONE)
 def test_one_right_less_is_named(

@@ -49,6 +49,23 @@ def test_a_level_that_running_pods_violate_is_refused_with_their_names(
     assert accepted["findings"][0]["accepted"]
 
 
+def test_a_version_that_running_pods_violate_is_refused_too(run: Runner, cluster: ControlPlane, prefix: str) -> None:
+    restricted = {"name": prefix, "pod_security": "restricted"}
+    assert not run("namespace", namespaces=[{**restricted, "pod_security_version": "v1.18"}]).get("failed")
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", prefix, "--timeout=30s")
+    unfiltered = pod("unfiltered", prefix)
+    unfiltered["spec"]["securityContext"] = {"runAsNonRoot": True}
+    unfiltered["spec"]["containers"][0]["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    cluster.request("POST", f"/api/v1/namespaces/{prefix}/pods", unfiltered)
+    # from v1.19 on, restricted asks for a seccomp profile
+    refused = run("namespace", namespaces=[restricted])
+    assert rules(refused) == {"pod-security/running-pods": True}
+    assert "unfiltered" in refused["msg"]
+
+
 def test_a_quota_below_what_is_used_is_refused_with_the_numbers(
     run: Runner, cluster: ControlPlane, namespace: str
 ) -> None:

@@ -165,6 +165,51 @@ def test_an_adopted_namespace_is_given_back_and_an_own_one_deleted(
     assert not run("tenant", tenants=tenants, owner=prefix, state="absent")["changed"]
 
 
+def test_what_others_made_and_a_run_changed_is_given_back(run: Runner, cluster: ControlPlane, prefix: str) -> None:
+    cluster.kubectl("create", "namespace", prefix)
+    cluster.kubectl("create", "serviceaccount", "web", "-n", prefix)
+    cluster.kubectl("create", "quota", "quota", "-n", prefix, "--hard=pods=5")
+    declared = {
+        "name": prefix,
+        "quota": {"pods": 5, "services": 3},
+        "service_accounts": [{"name": "web"}, {"name": "own"}],
+    }
+    changed = actions(run("tenant", tenants=[declared], owner=prefix))
+    assert changed[f"ResourceQuota/{prefix}/quota"] == "update"
+    assert changed[f"ServiceAccount/{prefix}/web"] == "update"
+    undone = actions(run("tenant", tenants=[declared], owner=prefix, state="absent"))
+    assert undone[f"ResourceQuota/{prefix}/quota"] == "release"
+    assert undone[f"ServiceAccount/{prefix}/web"] == "release"
+    assert undone[f"ServiceAccount/{prefix}/own"] == "delete"
+    quota = cluster.get(f"/api/v1/namespaces/{prefix}/resourcequotas/quota")
+    assert quota["spec"]["hard"] == {"pods": "5"}
+    account = cluster.get(f"/api/v1/namespaces/{prefix}/serviceaccounts/web")
+    assert "automountServiceAccountToken" not in account
+    assert not {"labels", "annotations"} & set(account["metadata"])
+
+
+def test_a_network_policy_whose_selector_was_taken_over_is_deleted(
+    run: Runner, cluster: ControlPlane, prefix: str
+) -> None:
+    """What is left of it would be about every pod of the namespace."""
+    cluster.kubectl("create", "namespace", prefix)
+    theirs = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "allow-dns", "namespace": prefix},
+        "spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": [{}]},
+    }
+    path = f"/apis/networking.k8s.io/v1/namespaces/{prefix}/networkpolicies"
+    query = "?fieldManager=theirs&force=true"
+    cluster.request("PATCH", f"{path}/allow-dns{query}", theirs, "application/apply-patch+yaml")
+    options: dict[str, t.Any] = {"policies": [{"namespace": prefix}], "owner": prefix}
+    assert "theirs" in run("network_policy", **options)["msg"]
+    taken = actions(run("network_policy", force_conflicts=True, **options))
+    assert taken[f"NetworkPolicy/{prefix}/allow-dns"] == "update"
+    run("network_policy", state="absent", **options)
+    assert cluster.get(path)["items"] == []
+
+
 def test_prune_touches_only_its_owner_and_never_a_namespace_with_pods(
     run: Runner, cluster: ControlPlane, prefix: str
 ) -> None:

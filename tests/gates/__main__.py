@@ -65,20 +65,25 @@ STEPS = {
     "node-binaries": Step(f"python -m tests.testbed build --mode kind --kubernetes {NEW}"),
     "benchmark": Step("python -m tests.benchmarks"),
     "small-benchmark": Step("python -m tests.benchmarks --smoke"),
-    "oldest": Step("pytest -n 2 tests/unit tests/control_plane", "oldest", OLD),
+    "oldest": Step("pytest -n 2 -m 'not slow' tests/unit tests/control_plane", "oldest", OLD),
     "newest": Step("pytest -n 2 tests/unit tests/control_plane", "newest", NEW),
     "old-cluster": Step("pytest -n 2 tests/control_plane", "test", OLD),
     "unit": Step("pytest -n 2 tests/unit"),
-    "control-plane": Step("pytest -n 2 tests/control_plane", "test", NEW),
+    "control-plane": Step("pytest -n 2 --durations 15 tests/control_plane", "test", NEW),
+    "fast-control-plane": Step("pytest -n 2 -m 'not slow' tests/control_plane", "test", NEW),
     # a cluster for each network, which all of its tests share
     "kind": Step("pytest --durations 10 tests/kind", "test", NEW),
+    "molecule": Step("molecule test --all --no-command-borders"),
+    "machines": Step("python -m tests.testbed build --mode machines"),
+    "nodes": Step("pytest --durations 10 tests/nodes", "test", NEW),
 }
 
 _FAST = ["ruff", "format", "mypy", "tree", "yamllint", "changelog"]
 _LINT = [*_FAST, "docs", "ansible-lint", "package"]
 _TESTS = ["unit", "binaries", "control-plane"]
+_FAST_TESTS = ["unit", "binaries", "fast-control-plane"]
 GROUPS = {
-    "check": [*_FAST, *_TESTS],
+    "check": [*_FAST, *_FAST_TESTS],
     "lint": _LINT,
     "matrix": ["binaries", "old-binaries", "oldest", "old-cluster", "newest"],
     "test": [
@@ -91,6 +96,9 @@ GROUPS = {
         *_TESTS,
         "node-binaries",
         "kind",
+        "molecule",
+        "machines",
+        "nodes",
     ],
 }
 

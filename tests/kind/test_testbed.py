@@ -19,8 +19,15 @@ import pytest
 from tests.gates.environment import ROOT
 from tests.testbed.cluster import StartError, home
 from tests.testbed.kind import BRIDGE, NODES, Kind
+from tests.testbed.packages import need
 
 _NAMESPACES = ("net", "mnt", "pid", "cgroup")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> None:
+    """What the machine is looked at with."""
+    need(ip="iproute2", nft="nftables")
 
 
 def machine() -> dict[str, t.Any]:

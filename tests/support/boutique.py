@@ -6,11 +6,14 @@
 
 The facts are read off the shop's own manifests (GoogleCloudPlatform/microservices-demo, folders
 kubernetes-manifests and kustomize/components/network-policies), not off the example.
+
+``python3 -m tests.support.boutique IMAGE`` prints the pods for kubectl.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 
 import yaml
@@ -138,3 +141,7 @@ def _service(name: str, port: int) -> Manifest:
         "metadata": {"name": name, "namespace": HOMES[name], "labels": {"app": name}},
         "spec": {"selector": {"app": name}, "ports": [{"port": port, "targetPort": PORTS[name]}]},
     }
+
+
+if __name__ == "__main__":
+    print(as_list(pods(sys.argv[1])))

@@ -13,6 +13,7 @@ import random
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 import typing as t
@@ -102,6 +103,11 @@ class FaultProxy:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """Who is killed does not hang up; that is no news here."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

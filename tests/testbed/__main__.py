@@ -11,10 +11,11 @@ import os
 import sys
 import typing as t
 
-from tests.testbed import binaries, node_image
+from tests.testbed import binaries, disks, node_image
 from tests.testbed.cluster import StartError
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.kind import NETWORKS, Kind
+from tests.testbed.machines import ALL, Machines, Nodes
 from tests.testbed.modes import MODES, instance, instances
 from tests.testbed.versions import KUBERNETES
 
@@ -40,6 +41,9 @@ def parser() -> argparse.ArgumentParser:
     network = argparse.ArgumentParser(add_help=False)
     network.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help="of mode kind; default: %(default)s")
 
+    machines = argparse.ArgumentParser(add_help=False)
+    machines.add_argument("--machines", default=ALL, help="of modes machines and nodes; default: %(default)s")
+
     whole = argparse.ArgumentParser(prog="python3 -m tests.testbed", description=__doc__)
     actions = whole.add_subparsers(required=True, metavar="action")
 
@@ -48,17 +52,24 @@ def parser() -> argparse.ArgumentParser:
         found.set_defaults(act=act)
         return found
 
-    action(up, mode, version, name, network)
+    action(up, mode, version, name, network, machines)
     action(down, name)
     action(status)
-    action(build, mode, version)
+    action(build, mode, version, machines)
+    action(reset, name).add_argument("machine")
+    action(ssh, name).add_argument("machine")
     action(kubectl, name).add_argument("arguments", nargs=argparse.REMAINDER)
     return whole
 
 
 def up(chosen: argparse.Namespace) -> None:
-    """start a cluster unless it runs; prints where its kubeconfig is"""
-    if chosen.mode == Kind.mode:
+    """start a cluster or machines unless they run; prints where the kubeconfig is, and the inventory of machines"""
+    if chosen.mode == Machines.mode:
+        print(Machines(chosen.name, machines=chosen.machines).up().fleet.inventory)
+    elif chosen.mode == Nodes.mode:
+        nodes = Nodes(chosen.name, chosen.kubernetes, machines=chosen.machines).up()
+        print(nodes.kubeconfig, nodes.fleet.inventory, sep="\n")
+    elif chosen.mode == Kind.mode:
         print(Kind(chosen.name, chosen.kubernetes, chosen.network).up().kubeconfig)
     else:
         print(ControlPlane(chosen.name, chosen.kubernetes).up().kubeconfig)
@@ -77,10 +88,32 @@ def status(_chosen: argparse.Namespace) -> None:
 
 
 def build(chosen: argparse.Namespace) -> None:
-    """compile what a cluster needs unless it is there; prints where it is"""
-    print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
-    if chosen.mode == Kind.mode:
+    """make what a cluster or machines need unless it is there; prints where it is"""
+    if chosen.mode != Machines.mode:
+        print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
+    if chosen.mode in (Kind.mode, Nodes.mode):
         print(binaries.kind(), node_image.store(chosen.kubernetes), sep="\n")
+    if chosen.mode in (Machines.mode, Nodes.mode):
+        for name in chosen.machines.split(","):
+            print(disks.built(name).directory)
+
+
+def reset(chosen: argparse.Namespace) -> None:
+    """put a machine back to where it began"""
+    _with_machines(chosen.name).reset(chosen.machine)
+
+
+def ssh(chosen: argparse.Namespace) -> t.NoReturn:
+    """a shell in a machine"""
+    command = _with_machines(chosen.name).fleet[chosen.machine].ssh
+    os.execvp(command[0], command)
+
+
+def _with_machines(name: str) -> Machines | Nodes:
+    there = instance(name)
+    if not isinstance(there, (Machines, Nodes)) or not there.is_up():
+        raise StartError(f"{name} has no machines: python3 -m tests.testbed up --mode {Machines.mode} --name {name}")
+    return there
 
 
 def kubectl(chosen: argparse.Namespace) -> t.NoReturn:

@@ -12,9 +12,10 @@ from pathlib import Path
 from tests.testbed.cluster import Cluster, begun, home
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.kind import Kind
+from tests.testbed.machines import Machines, Nodes
 from tests.testbed.processes import started
 
-MODES: dict[str, type[Cluster]] = {ControlPlane.mode: ControlPlane, Kind.mode: Kind}
+MODES: dict[str, type[Cluster]] = {mode.mode: mode for mode in (ControlPlane, Kind, Machines, Nodes)}
 
 
 def instance(name: str) -> Cluster:

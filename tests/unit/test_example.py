@@ -106,7 +106,7 @@ def test_every_group_that_is_let_in_is_expected_to_stay_within_limits(manifests:
     for tenant in EXAMPLE["cluster_tenants"]:
         declared = {**EXAMPLE["cluster_profiles"][tenant["profile"]], **tenant}
         bindings = of_kind(manifests, "RoleBinding").items()
-        groups = {s["name"] for (space, _), b in bindings for s in b["subjects"] if space == tenant["name"]}
+        groups = {s["name"] for (space, _name), b in bindings for s in b["subjects"] if space == tenant["name"]}
         limited = [entry.get("groups", []) for entry in declared["expect"] if entry["cannot"]]
         assert groups
         assert groups <= {group for names in limited for group in names}

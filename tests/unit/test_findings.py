@@ -121,7 +121,7 @@ def test_a_date_that_yaml_has_read_is_a_date() -> None:
 
 
 def test_an_entry_that_names_a_namespace_keeps_it() -> None:
-    (acceptance,), _ = parse_acceptances([entry(namespace="test")], "accept", TODAY, "shop")
+    (acceptance,), _findings = parse_acceptances([entry(namespace="test")], "accept", TODAY, "shop")
     assert acceptance.namespace == "test"
 
 
@@ -165,7 +165,10 @@ def test_a_refusal_names_the_object_the_affected_and_both_ways_on() -> None:
         "reader",
     )
     assert "Role shop/reader is refused (rbac/secrets): reads every Secret: User ann" in problem.reason
-    assert "Name the Secrets. Or accept it: {rule: rbac/secrets, name: reader, reason:" in problem.remedy
+    assert (
+        "Name the Secrets. Or accept it: {rule: rbac/secrets, kind: Role, namespace: shop, name: reader, reason:"
+        in problem.remedy
+    )
 
 
 def test_the_way_to_accept_a_refusal_accepts_it() -> None:

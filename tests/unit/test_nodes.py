@@ -47,7 +47,11 @@ def test_a_layer_has_files_that_can_be_executed_links_and_nothing_that_changes(t
     program = tmp_path / "program"
     program.write_bytes(b"\x7fELF")
     program.chmod(0o775)
-    files = {"/bin/program": program, "/bin/other": Link("program"), "/etc/config": b"x"}
+    files: dict[str, Path | bytes | Link] = {
+        "/bin/program": program,
+        "/bin/other": Link("program"),
+        "/etc/config": b"x",
+    }
     made = layer(files)
     assert made == layer(dict(reversed(files.items())))
     with tarfile.open(fileobj=io.BytesIO(made)) as tar:

@@ -207,7 +207,7 @@ def test_what_follows_kubectl_is_kubectls() -> None:
 def test_faults_are_the_same_for_the_same_seed_and_all_kinds_come_in_turn() -> None:
     def drawn(share: float, seed: int) -> list[str]:
         choose = fraction(share, seed)
-        return [choose("GET", "/") for _ in range(200)]
+        return [choose("GET", "/") for _turn in range(200)]
 
     assert drawn(0.2, 1) == drawn(0.2, 1) != drawn(0.2, 2)
     assert set(drawn(0.2, 1)) == {*FAULTS, ""}

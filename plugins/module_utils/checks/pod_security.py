@@ -19,17 +19,28 @@ from ansible_collections.hardened.k8s.plugins.module_utils.findings import Findi
 ENFORCE = "pod-security.kubernetes.io/enforce"
 
 
-def running_pods(namespace: Ref, level: str, warnings: t.Sequence[str]) -> t.Optional[Finding]:
-    """The finding that a namespace's own pods violate the level that is about to be enforced."""
+def running_pods(namespace: Ref, level: str, warnings: t.Sequence[str]) -> t.List[Finding]:
+    """That a namespace's own pods violate the level that is about to be enforced; that not all were looked at."""
+    found = [
+        Finding(
+            rule="pod-security/not-all-checked",
+            ref=namespace,
+            message=text,
+            remedy="Stay at stage warn until its audit events and warnings name no pod of this namespace",
+        )
+        for text in warnings
+        if "only checked against the first" in text
+    ]
     heading = next((i for i, text in enumerate(warnings) if "violate the new PodSecurity" in text), None)
-    if heading is None:
-        return None
-    affected = tuple(text for text in warnings[heading + 1 :] if ": " in text)
-    return Finding(
-        rule="pod-security/running-pods",
-        ref=namespace,
-        message=f"running pods violate level {level}; they would not start again",
-        affected=affected,
-        remedy="Correct these pods first, or stay at stage warn or below until they are",
-        refuse=True,
-    )
+    if heading is not None:
+        found.append(
+            Finding(
+                rule="pod-security/running-pods",
+                ref=namespace,
+                message=f"running pods violate level {level}; they would not start again",
+                affected=tuple(text for text in warnings[heading + 1 :] if ": " in text),
+                remedy="Correct these pods first, or stay at stage warn or below until they are",
+                refuse=True,
+            )
+        )
+    return found

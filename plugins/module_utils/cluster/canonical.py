@@ -148,6 +148,17 @@ def own_fields(live: Manifest) -> t.Optional[t.Dict[str, t.Any]]:
     return None
 
 
+def shared(live: Manifest, path: str) -> bool:
+    """Whether another field manager owns a field, given by its path, or something in it."""
+    for entry in live["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1")
+        for name in path.split("."):
+            fields = (fields or {}).get(f"f:{name}")
+        if fields is not None and entry.get("manager") != FIELD_MANAGER and not entry.get("subresource"):
+            return True
+    return False
+
+
 def beyond(fields: t.Mapping[str, t.Any], desired: t.Any, path: str = "") -> t.Iterator[str]:
     """The owned fields that are no longer desired, as paths."""
     for key, below in fields.items():

@@ -15,7 +15,6 @@ import os
 import random
 import threading
 import time
-import traceback
 import typing as t
 from urllib.parse import quote, urlencode
 
@@ -134,7 +133,7 @@ class Api:
             import kubernetes
             import urllib3
         except ImportError as error:
-            raise HardenedError(missing_required_lib("kubernetes"), traceback.format_exc(limit=1)) from error
+            raise HardenedError(missing_required_lib("kubernetes")) from error
         self._urllib3 = urllib3
         try:
             configuration = _load(options, kubernetes)

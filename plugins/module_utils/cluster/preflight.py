@@ -37,8 +37,11 @@ def declared_findings(declaration: Declaration, plan: t.Optional[Plan] = None) -
 
     def resolve(kind: str, namespace: str, name: str) -> t.Optional[t.List[t.Dict[str, t.Any]]]:
         ref = Ref(kind, namespace, name)
-        found = objects.get(ref) or (store.get(ref) if store else None)
-        return (found.get("rules") or []) if found else None
+        live = store.get(ref) if store else None
+        found = objects.get(ref) or live
+        if found and "aggregationRule" in found:
+            found = live or {}  # its rules are what a controller made of other roles'
+        return None if found is None else (found.get("rules") or [])
 
     # a namespace is judged by what is declared of it, else by what it is
     namespaces = {
@@ -94,18 +97,18 @@ class Preflight:
         """Ask the server, by a dry run, which running pods a changed enforce level would refuse."""
         writer = Writer(self.plan, True, force, 0)
 
-        def one(step: Step) -> t.Optional[Finding]:
+        def one(step: Step) -> t.List[Finding]:
             level = _level(step.desired)
-            if not level or step.live is None or level == _level(step.live):
-                return None
+            if not level or step.live is None or _enforced(step.desired) == _enforced(step.live):
+                return []
             try:
                 answer = writer.dry_run(step)
             except (ApiError, HardenedError):
-                return None  # the write itself will say why
+                return []  # the write itself will say why
             return pod_security.running_pods(step.ref, level, answer.warnings)
 
         with ThreadPoolExecutor(self.plan.api.workers) as pool:
-            return [finding for finding in pool.map(one, self.plan.writing("Namespace")) if finding]
+            return [finding for found in pool.map(one, self.plan.writing("Namespace")) for finding in found]
 
     def quotas(self) -> t.List[Finding]:
         found: t.List[Finding] = []
@@ -172,6 +175,11 @@ class Preflight:
         return found
 
 
-def _level(manifest: t.Optional[Manifest]) -> str:
+def _enforced(manifest: t.Optional[Manifest]) -> t.List[str]:
+    """Level and version."""
     labels = ((manifest or {}).get("metadata") or {}).get("labels") or {}
-    return str(labels.get(pod_security.ENFORCE) or "")
+    return [str(labels.get(label) or "") for label in (pod_security.ENFORCE, f"{pod_security.ENFORCE}-version")]
+
+
+def _level(manifest: t.Optional[Manifest]) -> str:
+    return _enforced(manifest)[0]

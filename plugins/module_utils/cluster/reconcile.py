@@ -272,10 +272,10 @@ class Planner:
         return (live["metadata"].get("annotations") or {}).get(CREATED) == self.owner
 
     def _owned(self, manifest: Manifest, live: t.Optional[Manifest]) -> Manifest:
-        """The manifest with this owner's labels, and with the mark of who made it where that decides its end."""
+        """The manifest with this owner's labels, and with the mark of who made it, which decides its end."""
         metadata = dict(manifest["metadata"])
         metadata["labels"] = {**(metadata.get("labels") or {}), PART_OF: self.part_of, OWNER: self.owner}
-        if manifest["kind"] == "Namespace" and (live is None or self.created(live)):
+        if live is None or self.created(live):
             metadata["annotations"] = {**(metadata.get("annotations") or {}), CREATED: self.owner}
         return {**manifest, "metadata": metadata}
 
@@ -301,7 +301,7 @@ class Planner:
         if canonical.satisfied(live, compared) and not any(canonical.beyond(fields or {}, compared)):
             step.action, step.after = UNCHANGED, live
         elif any(not canonical.satisfied(_part(live, name), _part(manifest, name)) for name in step.kind.immutable):
-            step.action = REPLACE
+            step.action, step.desired = REPLACE, self._owned(manifest, None)
         else:
             step.action = UPDATE
         return step
@@ -311,8 +311,14 @@ class Planner:
         live = self.store.get(ref)
         if live is None or not self.owns(live) or live["metadata"].get("deletionTimestamp"):
             return None
-        adopted = (ref.kind == "Namespace" and not self.created(live)) or ref[::2] == ("ServiceAccount", "default")
+        adopted = self._adopted(ref, live)
         return Step(ref, RELEASE if adopted else DELETE, where, live, _bare(live) if adopted else None)
+
+    def _adopted(self, ref: Ref, live: Manifest) -> bool:
+        """Whether others need the object: it was there before, and would still mean something of theirs."""
+        if ref[::2] == ("ServiceAccount", "default"):
+            return True
+        return not self.created(live) and all(canonical.shared(live, path) for path in KINDS[ref.kind].core)
 
 
 def _part(manifest: Manifest, name: str) -> Manifest:
@@ -397,10 +403,23 @@ class Writer:
         try:
             action()
         except ApiError as error:
+            if self.check_mode and error.status == 404 and self._role_to_come(step):
+                step.after, step.predicted = step.desired, True
+                return
             reason, remedy = explain.error(error, step.ref, step.kind, self.force)
             step.fail(reason, remedy)
         except (HardenedError, wait.WaitError) as error:
             step.fail(str(error), getattr(error, "remedy", ""))
+
+    def _role_to_come(self, step: Step) -> bool:
+        """Whether a binding is to a role that this run creates: a caller with no right to bind any has it looked up."""
+        role = (step.desired or {}).get("roleRef") or {}
+        return any(
+            other.action == CREATE
+            and (other.ref.kind, other.ref.name) == (role.get("kind"), role.get("name"))
+            and other.ref.namespace in ("", step.ref.namespace)
+            for other in self.plan.steps
+        )
 
     def _dispatch(self, step: Step) -> None:
         if step.within:

@@ -35,6 +35,7 @@ class Kind:
     :param quantities: paths of maps whose values are quantities.
     :param durations: paths of values that are Go durations.
     :param immutable: fields that only a new object can change.
+    :param core: fields without which the rest of an object means nothing, or something else.
     :param fill: writes the server's defaults into a manifest, in place.
     """
 
@@ -48,6 +49,7 @@ class Kind:
     quantities: t.FrozenSet[str] = frozenset()
     durations: t.FrozenSet[str] = frozenset()
     immutable: t.Tuple[str, ...] = ()
+    core: t.Tuple[str, ...] = ()
     fill: t.Callable[[Manifest], None] = _no_defaults
 
     @property
@@ -65,6 +67,10 @@ class Kind:
         if self.namespaced and namespace:
             prefix += f"/namespaces/{namespace}"
         return f"{prefix}/{self.plural}/{name}" if name else f"{prefix}/{self.plural}"
+
+
+def _fill_service_account(manifest: Manifest) -> None:
+    manifest.setdefault("automountServiceAccountToken", True)  # what leaving it open means
 
 
 def _fill_subjects(manifest: Manifest) -> None:
@@ -125,13 +131,20 @@ KINDS: t.Dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("v1", "Namespace", "namespaces", namespaced=False, wave=FIRST),
-        Kind("v1", "ServiceAccount", "serviceaccounts", keyed={"imagePullSecrets": ("name",), "secrets": ("name",)}),
+        Kind(
+            "v1",
+            "ServiceAccount",
+            "serviceaccounts",
+            keyed={"imagePullSecrets": ("name",), "secrets": ("name",)},
+            fill=_fill_service_account,
+        ),
         Kind(
             "v1",
             "ResourceQuota",
             "resourcequotas",
             sets=frozenset(["spec.scopes", "spec.scopeSelector.matchExpressions"]),
             quantities=frozenset(["spec.hard"]),
+            core=("spec.hard",),
         ),
         Kind(
             "v1",
@@ -139,10 +152,18 @@ KINDS: t.Dict[str, Kind] = {
             "limitranges",
             sets=frozenset(["spec.limits"]),
             quantities=frozenset(f"spec.limits[].{part}" for part in _LIMITS),
+            core=("spec.limits",),
             fill=_fill_limit_range,
         ),
-        Kind(_RBAC, "Role", "roles", sets=_RULE_SETS),
-        Kind(_RBAC, "ClusterRole", "clusterroles", namespaced=False, sets=_RULE_SETS | _AGGREGATION_SETS),
+        Kind(_RBAC, "Role", "roles", sets=_RULE_SETS, core=("rules",)),
+        Kind(
+            _RBAC,
+            "ClusterRole",
+            "clusterroles",
+            namespaced=False,
+            sets=_RULE_SETS | _AGGREGATION_SETS,
+            core=("rules",),
+        ),
         Kind(
             _RBAC,
             "RoleBinding",
@@ -150,6 +171,7 @@ KINDS: t.Dict[str, Kind] = {
             wave=LAST,
             sets=frozenset(["subjects"]),
             immutable=("roleRef",),
+            core=("roleRef",),
             fill=_fill_subjects,
         ),
         Kind(
@@ -160,9 +182,17 @@ KINDS: t.Dict[str, Kind] = {
             wave=LAST,
             sets=frozenset(["subjects"]),
             immutable=("roleRef",),
+            core=("roleRef",),
             fill=_fill_subjects,
         ),
-        Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", sets=_NETWORK_SETS, fill=_fill_network_policy),
+        Kind(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            "networkpolicies",
+            sets=_NETWORK_SETS,
+            core=("spec.podSelector",),
+            fill=_fill_network_policy,
+        ),
     )
 }
 

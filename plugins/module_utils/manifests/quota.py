@@ -188,7 +188,7 @@ def _withdraw(declaration: Declaration, built: Manifest, where: str) -> None:
         Finding(
             "quota/not-enforced",
             ref,
-            f"{ref} has no milder form; it is written at stage enforce",
+            f"a {ref.kind} has no milder form; it is written at stage enforce",
             "Go to stage enforce, in check mode first: it tells what is above the quota today",
         )
     )

@@ -465,7 +465,7 @@ def _unsaid(built: Manifest) -> str:
     if built.get("secrets"):
         return "its list of mountable secrets has no option"
     if built["metadata"]["name"] != "default":
-        return "" if "automountServiceAccountToken" in built else "it leaves open whether its token is mounted"
+        return ""
     own = len(_described_metadata(built)) == 1 and not built.get("imagePullSecrets")
     return _NAMESPACES_OWN if own else "default_service_account_token is all that can be said of a default account"
 
@@ -480,7 +480,7 @@ def _described_metadata(built: Manifest) -> t.Dict[str, t.Any]:
 
 
 def _describe_account(built: Manifest) -> t.Dict[str, t.Any]:
-    described: t.Dict[str, t.Any] = {"automount": built["automountServiceAccountToken"]}
+    described: t.Dict[str, t.Any] = {"automount": built.get("automountServiceAccountToken") is not False}
     if built.get("imagePullSecrets"):
         described["image_pull_secrets"] = [secret["name"] for secret in built["imagePullSecrets"]]
     return described

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import typing as t
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -20,12 +21,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 WEB, API = {"app": "web"}, {"app": "api"}
-SPACES: dict[str, dict[str, str]] = {
-    "web": {"team": "shop"},
-    "api": {"team": "shop"},
-    "ops": {"team": "ops"},
-    "kube-system": {},
-}
+SPACES: t.Mapping[str, dict[str, str]] = MappingProxyType(
+    {
+        "web": {"team": "shop"},
+        "api": {"team": "shop"},
+        "ops": {"team": "ops"},
+        "kube-system": {},
+    }
+)
 
 
 def declare(namespace: str, **options: t.Any) -> list[Manifest]:

@@ -20,8 +20,7 @@ CHECKED = "new PodSecurity enforce level only checked against the first 3000 of 
 
 
 def test_pods_that_violate_the_level_refuse_it() -> None:
-    finding = running_pods(SHOP, "restricted", [HEADING, *PODS])
-    assert finding is not None
+    (finding,) = running_pods(SHOP, "restricted", [HEADING, *PODS])
     assert (finding.rule, finding.ref, finding.refuse) == ("pod-security/running-pods", SHOP, True)
     assert finding.affected == tuple(PODS)
     assert "restricted" in finding.message
@@ -29,14 +28,20 @@ def test_pods_that_violate_the_level_refuse_it() -> None:
 
 
 def test_other_warnings_beside_them_are_no_pods() -> None:
-    finding = running_pods(SHOP, "restricted", ["unknown field: x", CHECKED, HEADING, *PODS, "deprecated"])
-    assert finding is not None
+    (finding,) = running_pods(SHOP, "restricted", ["unknown field: x", HEADING, *PODS, "deprecated"])
     assert finding.affected == tuple(PODS)
+
+
+def test_that_not_all_pods_were_looked_at_is_told() -> None:
+    (told,) = running_pods(SHOP, "restricted", [CHECKED])
+    assert (told.rule, told.ref, told.refuse, told.message) == ("pod-security/not-all-checked", SHOP, False, CHECKED)
+    rules = [finding.rule for finding in running_pods(SHOP, "restricted", [CHECKED, HEADING, *PODS])]
+    assert rules == ["pod-security/not-all-checked", "pod-security/running-pods"]
 
 
 @pytest.mark.parametrize(
     "warnings",
-    [[], [CHECKED], PODS, ['would violate PodSecurity "restricted:latest": runAsNonRoot != true']],
+    [[], PODS, ['would violate PodSecurity "restricted:latest": runAsNonRoot != true']],
 )
 def test_without_the_heading_no_pod_violates_it(warnings: list[str]) -> None:
-    assert running_pods(SHOP, "restricted", warnings) is None
+    assert running_pods(SHOP, "restricted", warnings) == []

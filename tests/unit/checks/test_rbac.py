@@ -205,7 +205,7 @@ CLUSTER: list[tuple[Rule, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), CLUSTER, ids=[rbac.quoted(given) for given, _ in CLUSTER])
+@pytest.mark.parametrize(("given", "expected"), CLUSTER, ids=[rbac.quoted(given) for given, _expected in CLUSTER])
 def test_a_rule_of_a_cluster_role(given: Rule, expected: str) -> None:
     assert refused(role("r", given)) == set(expected.split())
 
@@ -230,7 +230,7 @@ LOCAL: list[tuple[Rule, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "expected"), LOCAL, ids=[rbac.quoted(given) for given, _ in LOCAL])
+@pytest.mark.parametrize(("given", "expected"), LOCAL, ids=[rbac.quoted(given) for given, _expected in LOCAL])
 def test_a_rule_of_a_role(given: Rule, expected: str) -> None:
     assert refused(role("r", given, namespace="shop")) == set(expected.split())
 
@@ -535,7 +535,7 @@ def test_rights_of_the_default_service_account_are_told() -> None:
 
 
 def test_every_finding_says_what_to_do() -> None:
-    objects = [role(f"r{index}", given) for index, (given, _) in enumerate(CLUSTER)]
+    objects = [role(f"r{index}", given) for index, (given, _expected) in enumerate(CLUSTER)]
     objects += [role(f"n{index}", entry[0]) for index, entry in enumerate(NOTHING)]
     for finding in risks(*objects, binding("b", "ClusterRole/edit"), binding("c", "ClusterRole/cluster-admin")):
         assert re.fullmatch(r"rbac/[a-z-]+", finding.rule)

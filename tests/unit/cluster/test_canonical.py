@@ -21,6 +21,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical imp
     own_fields,
     quantity_text,
     satisfied,
+    shared,
     view,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import values
@@ -406,6 +407,23 @@ BEYOND: list[tuple[str, dict[str, t.Any], t.Any, list[str]]] = [
     ("a map became a value", {"f:a": {"f:b": {}}}, {"a": "text"}, [".a.b"]),
     ("a list became a map", {"f:a": {'k:{"name":"x"}': {}}}, {"a": {"name": "x"}}, ['.a[{"name":"x"}]']),
 ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"manager": "kubectl-create", "fieldsV1": {"f:spec": {"f:hard": {}}}}, True),
+        ({"manager": "helm", "fieldsV1": {"f:spec": {"f:hard": {"f:pods": {}}, "f:scopes": {}}}}, True),
+        ({"manager": "helm", "fieldsV1": {"f:metadata": {}, "f:spec": {"f:scopes": {}}}}, False),
+        ({"manager": "kubectl-label", "fieldsV1": {"f:metadata": {}}}, False),
+        ({"manager": "controller", "fieldsV1": {"f:spec": {"f:hard": {}}}, "subresource": "status"}, False),
+        ({"manager": "before-1.18"}, False),
+    ],
+)
+def test_a_field_is_shared_where_another_manager_owns_it_or_something_in_it(entry: t.Any, expected: bool) -> None:
+    own = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:hard": {}}}}
+    assert shared({"metadata": {"managedFields": [own, entry]}}, "spec.hard") is expected
+    assert not shared({"metadata": {"managedFields": [own]}}, "spec.hard")
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ PSA = "pod-security.kubernetes.io/"
 DEFAULT = Ref("ServiceAccount", "shop", "default")
 
 
-def declare(stage: str = "enforce", minor: int | None = 37, /, **options: t.Any) -> Declaration:
-    return namespace.declare({"name": "shop", **options}, "namespaces[0] (shop)", Context(stage, minor))
+def declare(overall: str = "enforce", minor: int | None = 37, /, **options: t.Any) -> Declaration:
+    return namespace.declare({"name": "shop", **options}, "namespaces[0] (shop)", Context(overall, minor))
 
 
 def labels(declaration: Declaration) -> dict[str, str]:

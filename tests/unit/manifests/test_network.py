@@ -26,8 +26,8 @@ ALONE = {"default_deny": False, "dns": False}
 WEB = {"app": "web"}
 
 
-def declare(stage: str = "enforce", /, **options: t.Any) -> Declaration:
-    return network.declare({"namespace": "shop", **options}, "policies[0] (shop)", Context(stage, 37))
+def declare(overall: str = "enforce", /, **options: t.Any) -> Declaration:
+    return network.declare({"namespace": "shop", **options}, "policies[0] (shop)", Context(overall, 37))
 
 
 def specs(declaration: Declaration) -> dict[str, t.Any]:

@@ -26,8 +26,8 @@ QUOTA = Ref("ResourceQuota", "shop", "quota")
 LIMITS = Ref("LimitRange", "shop", "limits")
 
 
-def declare(stage: str = "enforce", /, **options: t.Any) -> Declaration:
-    return quota.declare({"namespace": "shop", **options}, WHERE, Context(stage, 37))
+def declare(overall: str = "enforce", /, **options: t.Any) -> Declaration:
+    return quota.declare({"namespace": "shop", **options}, WHERE, Context(overall, 37))
 
 
 def specs(**options: t.Any) -> dict[str, t.Any]:

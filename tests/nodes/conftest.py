@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One cluster for the whole run, with a machine of each kind among its nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+import pytest
+
+from tests.testbed.disks import SHELL
+from tests.testbed.machines import Nodes
+from tests.testbed.modes import remove_orphans
+
+_INSTANCES = "test-nodes-"
+
+
+class Pods:
+    """Pods of a shell that does nothing, each on the node that it is meant for."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    def create(self, name: str, node: str, **context: t.Any) -> None:
+        """Give one to the scheduler.
+
+        :param context: the security context of its container.
+        """
+        container = {"name": "shell", "image": SHELL, "command": ["sleep", "100000"], "securityContext": context}
+        selector = {"kubernetes.io/hostname": node}
+        spec = {"containers": [container], "nodeSelector": selector, "terminationGracePeriodSeconds": 0}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+        self._nodes.kubectl("create", "--filename=-", text=json.dumps(pod))
+
+    def run(self, name: str, node: str, **context: t.Any) -> None:
+        """Create one, and wait until it runs."""
+        self.create(name, node, **context)
+        self._nodes.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s")
+
+    def confinement(self, name: str) -> str:
+        """What the kernel says that its first process is confined by."""
+        return self.sh(name, "cat /proc/1/attr/current").strip("\0\n ")
+
+    def sh(self, name: str, command: str) -> str:
+        """What a command prints in one.
+
+        :raises RuntimeError: with what it complained about.
+        """
+        return self._nodes.kubectl("exec", name, "--", "sh", "-c", command)
+
+
+@pytest.fixture(scope="session")
+def nodes() -> t.Iterator[Nodes]:
+    remove_orphans(_INSTANCES)  # of runs that were killed
+    instance = Nodes(f"{_INSTANCES}{os.getpid()}")
+    try:
+        yield instance.up()
+    finally:
+        instance.down()
+
+
+@pytest.fixture(scope="session")
+def pods(nodes: Nodes) -> Pods:
+    return Pods(nodes)

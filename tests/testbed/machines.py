@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Virtual machines whose kernels enforce: by themselves, with containerd running, or as nodes of a kind cluster.
+
+Each begins where its disk was saved: booted, and in no cluster. That it has joined one cannot be saved for good,
+since every cluster has keys of its own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import subprocess
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.testbed import disks, emulator
+from tests.testbed.cluster import Cluster, StartError
+from tests.testbed.disks import DISKS
+from tests.testbed.kind import BRIDGE, CONTROL_PLANE, GATEWAY, SUBNET, Kind
+from tests.testbed.machine import Machine
+from tests.testbed.versions import KUBERNETES
+
+ALL = ",".join(DISKS)
+
+
+class Fleet:
+    """The machines of one instance.
+
+    :param directory: the instance's.
+    :param names: some of :data:`DISKS`, with commas.
+    """
+
+    def __init__(self, directory: Path, names: str) -> None:
+        unknown = [name for name in names.split(",") if name not in DISKS]
+        if unknown:
+            raise ValueError(f"there is no machine {', '.join(unknown)}: choose from {ALL}")
+        self.names = names.split(",")
+        self.inventory = directory / "inventory.yml"
+        self._directory = directory
+
+    def __getitem__(self, name: str) -> Machine:
+        if name not in self.names:
+            raise KeyError(name)
+        return Machine(name, self._directory / name)
+
+    def is_up(self) -> bool:
+        """Whether whatever was started here runs, these machines or others."""
+        machines = self._started()
+        return bool(machines) and all(machine.is_up() for machine in machines)
+
+    def prepare(self) -> None:
+        """Make the disks that are missing, one after the other."""
+        for name in self.names:
+            disks.built(name)
+
+    def start(self, name: str, tap: t.Callable[[str], int] | None = None) -> None:
+        """Start a machine where its disk was saved; where it runs, it is as if it never had.
+
+        :param tap: makes the device of that name, in the network that the machine is to be plugged into.
+        """
+        machine, disk = self[name], disks.built(name)
+        machine.stop()
+        machine.directory.mkdir(exist_ok=True)
+        changes = machine.directory / "changes"
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk.image), str(changes)]
+        subprocess.run(create, check=True)
+        handle = tap(f"tap-{name}") if tap else None
+        try:
+            hardware, begin = disk.hardware(f"file={changes},format=qcow2"), emulator.loaded(disk.memory)
+            machine.start(disk.directory, hardware, disk.disk.mac, begin, handle)
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+    def stop(self) -> None:
+        for machine in self._started():
+            machine.stop()
+
+    def each(self, act: t.Callable[[str], None]) -> None:
+        """Do something with every machine, at the same time."""
+        with ThreadPoolExecutor(len(self.names)) as pool:
+            for _done in pool.map(act, self.names):
+                pass
+
+    def _started(self) -> list[Machine]:
+        folders = (self._directory / name for name in DISKS)
+        return [Machine(folder.name, folder) for folder in folders if folder.is_dir()]
+
+    def write_inventory(self) -> None:
+        """For Ansible; it stays the same, whatever becomes of the machines."""
+        content = json.dumps(inventory([self[name] for name in self.names]), indent=2)
+        self.inventory.write_text(f"# YAML, as JSON is\n{content}\n")
+
+
+def inventory(machines: t.Iterable[Machine]) -> dict[str, t.Any]:
+    """Ansible's, with all of them in the group ``k8s_nodes``."""
+    hosts = {
+        machine.name: {
+            "ansible_ssh_common_args": f"-F {machine.ssh_config}",
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+        for machine in machines
+    }
+    return {"k8s_nodes": {"hosts": hosts}}
+
+
+class Machines(Cluster):
+    """Machines in no cluster.
+
+    :param machines: their names, with commas.
+    """
+
+    mode = "machines"
+
+    def __init__(self, name: str = "default", kubernetes: str = KUBERNETES[0], machines: str = ALL) -> None:
+        super().__init__(name, kubernetes)
+        self.fleet = Fleet(self.directory, machines)
+
+    def reset(self, machine: str) -> None:
+        """Put it back to where it began, whatever has become of it."""
+        self.fleet.start(machine)
+
+    def is_up(self) -> bool:
+        return bool(self.description()) and self.fleet.is_up()
+
+    def _wanted(self) -> dict[str, str]:
+        return {**super()._wanted(), "machines": ",".join(self.fleet.names)}
+
+    def _prepare(self) -> None:
+        self.fleet.prepare()
+
+    def _start(self) -> None:
+        self.fleet.write_inventory()
+        self.fleet.each(self.fleet.start)
+
+    def _stop(self) -> None:
+        super()._stop()
+        self.fleet.stop()
+
+
+class Nodes(Kind):
+    """A kind cluster that machines have joined as workers.
+
+    :param machines: their names, with commas.
+    """
+
+    mode = "nodes"
+
+    def __init__(
+        self, name: str = "default", kubernetes: str = KUBERNETES[0], network: str = "bridge", machines: str = ALL
+    ) -> None:
+        if network != "bridge":
+            raise ValueError("machines can be reached from pods on the network bridge only")
+        super().__init__(name, kubernetes, network)
+        self.fleet = Fleet(self.directory / "machines", machines)
+
+    def reset(self, machine: str) -> None:
+        """Put it back to where it began, whatever has become of it: a new node, with no pods but those of all nodes."""
+        on_it = f"--field-selector=spec.nodeName={machine}"
+        self.fleet[machine].stop()
+        self.kubectl("delete", "pods", "--all-namespaces", on_it, "--force", "--grace-period=0", "--ignore-not-found")
+        self.kubectl("delete", "node", machine, "--ignore-not-found")
+        self._join(machine)
+
+    def is_up(self) -> bool:
+        return super().is_up() and self.fleet.is_up()
+
+    def _wanted(self) -> dict[str, str]:
+        return {**super()._wanted(), "machines": ",".join(self.fleet.names)}
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.fleet.prepare()
+
+    def _start(self) -> None:
+        super()._start()
+        (self.directory / "machines").mkdir()
+        self.fleet.write_inventory()
+        self.fleet.each(self._join)
+
+    def _stop(self) -> None:
+        self.fleet.stop()
+        super()._stop()
+
+    def _join(self, name: str) -> None:
+        """Start a machine, and have kubeadm make it a node."""
+        self.fleet.start(name, self._tap)
+        join = self.node(CONTROL_PLANE, "kubeadm", "token", "create", "--print-join-command").strip()
+        control_plane = self.node(CONTROL_PLANE, "hostname", "-i").split()[0]
+        machine = self.fleet[name]
+        try:
+            machine.run(_JOIN.format(address=address(name), gateway=GATEWAY, control_plane=control_plane, join=join))
+            # kubeadm is content when kubelet has its certificate, before it has made itself known
+            for condition in ("create", "condition=Ready"):
+                self.kubectl("wait", f"--for={condition}", f"node/{name}", "--timeout=180s")
+        except RuntimeError as error:
+            said = machine.run("sudo journalctl --quiet --no-pager --lines=40 --unit=kubelet --unit=containerd")
+            raise StartError(f"{name} did not become a node: {error}\n{said}") from error
+
+    def _tap(self, device: str) -> int:
+        handle = emulator.tap(Path(f"/proc/{self.daemon.pid()}/ns/net"), device)
+        try:
+            self.daemon.run("ip", "link", "set", device, "master", BRIDGE, "up")
+        except RuntimeError:
+            os.close(handle)
+            raise
+        return handle
+
+
+def address(machine: str) -> str:
+    """Its own in the cluster's network: one of the last, as containers get the first."""
+    network = ipaddress.ip_network(SUBNET)
+    return f"{network.broadcast_address - DISKS[machine].number}/{network.prefixlen}"
+
+
+_JOIN = (
+    """\
+set -o errexit
+sudo tee /etc/systemd/network/cluster.network > /dev/null << NETWORK
+[Match]
+Name=eth0
+
+[Network]
+Address={address}
+Gateway={gateway}
+NETWORK
+address={address}
+echo "KUBELET_EXTRA_ARGS=--node-ip=${{address%/*}}" | sudo tee /etc/default/kubelet > /dev/null
+echo "{control_plane} """
+    + CONTROL_PLANE
+    + """" | sudo tee --append /etc/hosts > /dev/null
+sudo networkctl reload
+until ip route | grep -q ^default; do sleep 0.2; done
+sudo {join} --ignore-preflight-errors=all
+"""
+)
