@@ -94,7 +94,7 @@ def _deployment(name: str, image: str) -> Manifest:
     cpu_request, memory_request, cpu, memory = RESOURCES[name]
     environ = {"SERVICE": name, "PORT": str(PORTS.get(name, ""))}
     environ |= {
-        f"{callee.upper().replace('-', '_')}_ADDR": address(callee) for caller, callee, _ in CALLS if caller == name
+        f"{callee.upper().replace('-', '_')}_ADDR": address(callee) for caller, callee, _port in CALLS if caller == name
     }
     if name not in PORTS:
         environ["CLIENT"] = "true"
