@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,11 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.gates.environment import ROOT
-from tests.testbed.cluster import StartError, home
+from tests.testbed.cluster import StartError
 from tests.testbed.kind import BRIDGE, NODES, Kind
 from tests.testbed.packages import need
-
-_NAMESPACES = ("net", "mnt", "pid", "cgroup")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,8 +29,8 @@ def _programs() -> None:
     need(ip="iproute2", nft="nftables")
 
 
-def machine() -> dict[str, t.Any]:
-    """All that a cluster could leave behind, by kind."""
+def machine(cluster: Kind) -> dict[str, t.Any]:
+    """All that a cluster could leave behind, by kind; other clusters may run meanwhile."""
     commands = {
         "links": ["ip", "-brief", "link"],
         "addresses": ["ip", "-brief", "address"],
@@ -43,12 +42,17 @@ def machine() -> dict[str, t.Any]:
         for name, command in commands.items()
     }
     found["mounts"] = sorted(Path("/proc/self/mounts").read_text().splitlines())
-    found["cgroups"] = sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("*hardened-k8s*"))
-    found["files"] = sorted(str(path) for top in (home(), Path("/run"), Path("/tmp")) for path in top.glob("*"))
+    # none is left, so no process of a container is
+    found["cgroups"] = sorted(Path("/sys/fs/cgroup").rglob(cluster.daemon.group))
+    found["files"] = [cluster.directory.exists(), *sorted(Path("/run").glob("*")), *left_in_tmp()]
     found["kernel"] = dict(kernel_settings())
+    found["processes"] = processes(cluster)
     found["modules"] = Path("/lib/modules").exists()
-    found["namespaces"] = sorted(set(namespaces()))
     return found
+
+
+def left_in_tmp() -> list[Path]:
+    return sorted(path for word in ("kind", "docker", "containerd") for path in Path("/tmp").glob(f"*{word}*"))
 
 
 def kernel_settings() -> t.Iterator[tuple[str, str]]:
@@ -56,20 +60,20 @@ def kernel_settings() -> t.Iterator[tuple[str, str]]:
     for top in ("kernel", "net", "vm", "fs"):
         for path in Path("/proc/sys", top).rglob("*"):
             try:
-                if path.stat().st_mode & 0o200 and path.is_file():
+                if path.stat().st_mode & 0o200 and path.is_file() and path.name != "ns_last_pid":
                     yield str(path), path.read_text()
             except OSError:  # not for reading
                 continue
 
 
-def namespaces() -> t.Iterator[str]:
-    """Those that processes are in."""
-    for process in Path("/proc").glob("[0-9]*"):
-        for kind in _NAMESPACES:
-            try:
-                yield os.readlink(process / "ns" / kind)
-            except OSError:  # it has ended
-                continue
+def processes(cluster: Kind) -> list[str]:
+    """Those that have to do with a cluster: that were started for it, or know its folder."""
+    found, known = [], bytes(cluster.directory)
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if known in (path / "environ").read_bytes() or known in (path / "cmdline").read_bytes():
+                found.append(path.name)
+    return found
 
 
 @pytest.fixture
@@ -91,9 +95,9 @@ def killed_while_it_comes_up(cluster: Kind, seconds: float) -> None:
 
 
 def test_it_comes_up_after_one_that_was_killed_and_leaves_nothing(cluster: Kind, pytestconfig: pytest.Config) -> None:
-    before = machine()
+    before = machine(cluster)
     for number in range(pytestconfig.getoption("rounds")):
-        killed_while_it_comes_up(cluster, (1.0, 6.0, 2.5, 12.0)[number % 4])
+        killed_while_it_comes_up(cluster, (5.0, 1.0, 9.0, 3.0)[number % 4])
         cluster.up()
         server = cluster.server
         assert cluster.up().server == server, "the second call found it up"
@@ -101,15 +105,16 @@ def test_it_comes_up_after_one_that_was_killed_and_leaves_nothing(cluster: Kind,
         assert {node["metadata"]["name"] for node in nodes} == set(NODES)
         with pytest.raises(StartError, match=r"is up with mode kind.*network bridge: take it down first"):
             Kind(cluster.name, network="cilium").up()
+        assert processes(cluster)
         cluster.down()
-        assert machine() == before
+        assert machine(cluster) == before
 
 
 def test_one_that_is_killed_is_taken_down_without_coming_up_again(cluster: Kind) -> None:
-    before = machine()
+    before = machine(cluster)
     killed_while_it_comes_up(cluster, 8.0)
     cluster.down()
-    assert machine() == before
+    assert machine(cluster) == before
 
 
 def test_what_is_on_the_machine_is_reached_through_the_kubeconfig_alone(cilium: t.Any) -> None:

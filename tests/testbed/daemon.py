@@ -63,7 +63,7 @@ class Daemon:
         self._dns = dns
         self._socket = directory / "docker.sock"
         #: Every container is below this cgroup.
-        self._group = f"hardened-k8s-{hashlib.sha256(bytes(directory)).hexdigest()[:12]}"
+        self.group = f"hardened-k8s-{hashlib.sha256(bytes(directory)).hexdigest()[:12]}"
 
     # -- life
 
@@ -91,7 +91,7 @@ class Daemon:
             "data-root": str(self._data),
             "bridge": "none",
             "dns": [self._dns],
-            "cgroup-parent": f"/{self._group}",
+            "cgroup-parent": f"/{self.group}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "storage-driver": "overlay2",
             "log-driver": "json-file",
@@ -120,7 +120,7 @@ class Daemon:
         """Remove what it leaves outside its folders, once its processes are gone: empty cgroups."""
         roots = [_CGROUPS] if (_CGROUPS / "cgroup.procs").exists() else list(_CGROUPS.iterdir())
         for root in roots:
-            top = root / self._group
+            top = root / self.group
             deadline = time.monotonic() + 10
             while top.exists() and not top.parent.is_symlink():
                 for directory, _directories, _files in os.walk(top, topdown=False):

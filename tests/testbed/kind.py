@@ -10,6 +10,7 @@ import base64
 import json
 import ssl
 import subprocess
+import time
 import typing as t
 
 from tests.testbed import binaries, node_image
@@ -121,16 +122,24 @@ class Kind(Cluster):
         for name in ("ca.crt", "ca.key"):
             self._write(name, self.node(CONTROL_PLANE, "cat", f"/etc/kubernetes/pki/{name}"))
 
-    def _wait(self, seconds: float = 180.0) -> None:
-        """Until both nodes run pods and DNS answers."""
+    def _wait(self, seconds: float = 300.0) -> None:
+        """Until both nodes run pods and DNS answers; the API server of a busy machine may be silent meanwhile."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=60s")
+                self.kubectl("rollout", "status", "deployment/coredns", "--namespace=kube-system", "--timeout=60s")
+            except RuntimeError as error:
+                if time.monotonic() > deadline:
+                    raise StartError(f"{self.name} did not become ready: {error}\n{self._state()}") from error
+            else:
+                return
+
+    def _state(self) -> str:
         try:
-            self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", f"--timeout={seconds:.0f}s")
-            self.kubectl(
-                *("rollout", "status", "deployment/coredns", "--namespace=kube-system", f"--timeout={seconds:.0f}s")
-            )
+            return self.kubectl("get", "nodes,pods", "--all-namespaces", "--output=wide")
         except RuntimeError as error:
-            pods = self.kubectl("get", "nodes,pods", "--all-namespaces", "--output=wide")
-            raise StartError(f"{self.name} did not become ready: {error}\n{pods}") from error
+            return str(error)
 
     def _stop(self) -> None:
         super()._stop()
