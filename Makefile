@@ -16,6 +16,9 @@ check: ## the fast path: style, types, unit tests, tests against an API server
 test: ## everything that CI runs
 	@$(GATES) test
 
+clusters: ## tests on real clusters: pods in kind, molecule, virtual machines
+	@$(GATES) clusters
+
 lint: ## style, types, documentation and packaging
 	@$(GATES) lint
 
@@ -43,4 +46,4 @@ demo-down: ## stops it
 clean: ## what the tools left in the tree
 	git clean -fdX
 
-.PHONY: help env check test lint sanity docs benchmark matrix lock demo demo-down clean
+.PHONY: help env check test clusters lint sanity docs benchmark matrix lock demo demo-down clean

@@ -94,12 +94,8 @@ GROUPS = {
         "binaries",
         "small-benchmark",
         *_TESTS,
-        "node-binaries",
-        "kind",
-        "molecule",
-        "machines",
-        "nodes",
     ],
+    "clusters": ["node-binaries", "kind", "molecule", "machines", "nodes"],
 }
 
 
