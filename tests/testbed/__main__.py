@@ -11,12 +11,13 @@ import os
 import sys
 import typing as t
 
-from tests.testbed import binaries, disks, node_image
+from tests.testbed import binaries, crds, node_image
 from tests.testbed.cluster import StartError
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.kind import NETWORKS, Kind
 from tests.testbed.machines import ALL, Machines, Nodes
 from tests.testbed.modes import MODES, instance, instances
+from tests.testbed.saved import saved
 from tests.testbed.versions import KUBERNETES
 
 
@@ -90,12 +91,12 @@ def status(_chosen: argparse.Namespace) -> None:
 def build(chosen: argparse.Namespace) -> None:
     """make what a cluster or machines need unless it is there; prints where it is"""
     if chosen.mode != Machines.mode:
-        print(binaries.kube(chosen.kubernetes), binaries.etcd(), sep="\n")
+        print(binaries.kube(chosen.kubernetes), binaries.etcd(), *crds.sources(), sep="\n")
     if chosen.mode in (Kind.mode, Nodes.mode):
         print(binaries.kind(), node_image.store(chosen.kubernetes), sep="\n")
     if chosen.mode in (Machines.mode, Nodes.mode):
         for name in chosen.machines.split(","):
-            print(disks.built(name).directory)
+            print(saved(name).directory)
 
 
 def reset(chosen: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -24,7 +25,22 @@ import typing as t
 from pathlib import Path
 
 from tests.gates.environment import cache, say, uv
-from tests.testbed.versions import BOUTIQUE, CILIUM, CNI_PLUGINS, CONTAINERD, COREDNS, ETCD, GO, KIND, PAUSE, minor
+from tests.testbed.versions import (
+    BOUTIQUE,
+    CALICO,
+    CILIUM,
+    CNI_PLUGINS,
+    CONTAINERD,
+    COREDNS,
+    ETCD,
+    GO,
+    KIND,
+    KUBERNETES,
+    PAUSE,
+    POD_SECURITY,
+    POD_SECURITY_POLICY,
+    minor,
+)
 
 SOURCES = Path(__file__).parent / "go"
 
@@ -52,11 +68,15 @@ COMMANDS = {
         for path in ("main/bridge", "main/loopback", "ipam/host-local", "meta/portmap")
     },
     "coredns": {"coredns": "."},
+    "agnhost": {"agnhost": "."},
+    "calico-schemas": {"calico-schemas": "."},
     "cilium": {
         "cilium-agent": "github.com/cilium/cilium/daemon",
         "cilium-cni": "github.com/cilium/cilium/plugins/cilium-cni",
         "cilium-dbg": "github.com/cilium/cilium/cilium-dbg",
     },
+    "psa": {"psa": "."},
+    "psp": {"psp": "."},
 }
 
 
@@ -107,6 +127,41 @@ def cilium() -> Path:
     """The folder of cilium-agent, cilium-cni and cilium-dbg."""
     stamp = f"-X github.com/cilium/cilium/pkg/version.ciliumVersion={CILIUM}"
     return _built("cilium", CILIUM, flags=[stamp], tags="osusergo")
+
+
+def agnhost() -> Path:
+    """What network_probe's pods are: a server, and a client."""
+    return _built("agnhost", KUBERNETES[0]) / "agnhost"
+
+
+def calico_schemas() -> Path:
+    """What prints the schemas of Calico's API."""
+    return _built("calico-schemas", CALICO) / "calico-schemas"
+
+
+def module(path: str, version: str, wanted: str) -> Path:
+    """The files of a Go module, downloaded where they are missing.
+
+    :param wanted: the sum that it must have, as go.sum spells it.
+    """
+    command = [_go(), "mod", "download", "-json", f"{path}@{version}"]
+    done = subprocess.run(
+        command, cwd="/", env={**os.environ, **_SETTINGS}, capture_output=True, text=True, check=False
+    )
+    answer = json.loads(done.stdout or "{}")
+    if answer.get("Error") or answer.get("Sum") != wanted:
+        raise BuildError(f"{path}@{version}: {answer.get('Error') or 'its sum is ' + str(answer.get('Sum'))}")
+    return Path(answer["Dir"])
+
+
+def psa() -> Path:
+    """The oracle for the Pod Security Standards: pods in, what each version says of them out."""
+    return _built("psa", POD_SECURITY) / "psa"
+
+
+def psp() -> Path:
+    """The oracle for PodSecurityPolicy: policies and pods in, what was admitted and how out."""
+    return _built("psp", POD_SECURITY_POLICY) / "psp"
 
 
 def cilium_module() -> Path:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import json
 import secrets
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from tests.testbed import binaries
 from tests.testbed.cluster import Cluster, StartError, free_ports
+from tests.testbed.versions import minor
 
 ETCD, API, CONTROLLERS = COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
@@ -58,6 +60,25 @@ _CONTROLLERS_FLAGS = """
 """
 
 
+#: The minor version from which on they are on by default.
+_IMAGE_VOLUMES = 35
+
+
+def _features(kubernetes: str) -> list[str]:
+    """Fields that policies judge, and that an older server would leave out of a pod without a word."""
+    return ["--feature-gates=ImageVolume=true"] if int(minor(kubernetes)) < _IMAGE_VOLUMES else []
+
+
+class AuditMark(t.NamedTuple):
+    """A point in the audit log, and when it was reached, as the log writes it."""
+
+    offset: int
+    time: str
+
+
+BEGINNING = AuditMark(0, "")
+
+
 class ControlPlane(Cluster):
     """A control plane without nodes."""
 
@@ -86,11 +107,16 @@ class ControlPlane(Cluster):
         self._write("controllers.json", json.dumps(self._config(server, controllers)))
 
         self._run(ETCD, [str(etcd), *_ETCD_FLAGS.format(**values).split()])
-        self._run(API, [str(kube), API, *_API_FLAGS.format(**values).split()])
+        flags = [*_API_FLAGS.format(**values).split(), *_features(self.kubernetes), *self._more_flags()]
+        self._run(API, [str(kube), API, *flags])
         self._wait(API, lambda: self.get("/readyz"))
         self._run(CONTROLLERS, [str(kube), CONTROLLERS, *_CONTROLLERS_FLAGS.split()])
         # made by a controller: with it, pods can be created
         self._wait(CONTROLLERS, lambda: self.get("/api/v1/namespaces/default/serviceaccounts/default"))
+
+    def _more_flags(self) -> list[str]:
+        """Of the API server, for a test that needs it otherwise."""
+        return []
 
     def _run(self, component: str, command: t.Sequence[str]) -> None:
         self._processes.start(component, command, self._log(component), self.directory)
@@ -135,15 +161,18 @@ class ControlPlane(Cluster):
     def _credentials(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    def audit_mark(self) -> int:
-        """A point in the audit log, for :meth:`audit`."""
-        return (self.directory / "audit.log").stat().st_size
+    def audit_mark(self) -> AuditMark:
+        """Now, for :meth:`audit`."""
+        now = datetime.datetime.now(datetime.UTC)
+        return AuditMark((self.directory / "audit.log").stat().st_size, now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
-    def audit(self, since: int = 0) -> list[dict[str, t.Any]]:
-        """The requests that the API server has answered since a mark, as it wrote them down.
+    def audit(self, since: AuditMark = BEGINNING) -> list[dict[str, t.Any]]:
+        """The requests that the API server has received since a mark and answered, as it wrote them down.
 
-        A request is written down before the end of its answer is sent: whoever has an answer finds it here.
+        A request is written down before the end of its answer is sent: whoever has an answer finds it here. One that
+        was received before the mark does not count, though it may be answered after it, as when its sender was killed.
         """
         with (self.directory / "audit.log").open("rb") as log:
-            log.seek(since)
-            return [json.loads(line) for line in log if line.endswith(b"\n")]
+            log.seek(since.offset)
+            events = [json.loads(line) for line in log if line.endswith(b"\n")]
+        return [event for event in events if event["requestReceivedTimestamp"] >= since.time]

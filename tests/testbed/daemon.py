@@ -32,11 +32,12 @@ _CGROUPS = Path("/sys/fs/cgroup")
 DOCKERD = "dockerd"
 
 #: As process 1 of its namespace. Where docker and containerd keep sockets and mounts is a /run of their own; what
-#: docker would make, as every node has the machine's modules, goes there too.
+#: docker would make, as every node has the machine's modules, goes there too, and what containerd says when it is ended.
 _INIT = """\
 set -o errexit
 mount -t tmpfs tmpfs /run
-mkdir /run/upper /run/work
+mkdir /run/upper /run/work /run/tmp
+export TMPDIR=/run/tmp
 if [ ! -d /lib/modules ]; then
   lib="$(readlink -f /lib)"
   mount -t overlay overlay -o "lowerdir=$lib,upperdir=/run/upper,workdir=/run/work" "$lib"
@@ -73,6 +74,7 @@ class Daemon:
         if len(bytes(self._socket)) > 107:
             raise StartError(f"a socket's path has 107 characters at most: {self._socket}")
         (self._directory / "docker.json").write_text(json.dumps(self._settings()))
+        self._take_part()
         command = [
             *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
             *("bash", "-c", _INIT, "bash", "--config-file", str(self._directory / "docker.json")),
@@ -84,6 +86,15 @@ class Daemon:
                 said = (self._directory / "dockerd.log").read_text()[-3000:]
                 raise StartError(f"dockerd did not start; its log ends with:\n{said}")
             time.sleep(0.05)
+
+    def _take_part(self) -> None:
+        """Let containers have their part of a busy machine: a cgroup counts as one process unless it says more."""
+        cpu = _CGROUPS / "cpu"
+        group = (cpu if cpu.is_dir() else _CGROUPS) / self.group
+        group.mkdir(exist_ok=True)
+        for name, part in (("cpu.shares", "16384"), ("cpu.weight", "1600")):  # cgroup v1, cgroup v2
+            with contextlib.suppress(OSError):
+                (group / name).write_text(part)
 
     def _settings(self) -> dict[str, t.Any]:
         settings: dict[str, t.Any] = {

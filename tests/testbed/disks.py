@@ -4,8 +4,8 @@
 
 """The disks of virtual machines, put together from Debian packages and from binaries that are compiled here.
 
-Each is booted once, which takes long where machines are emulated, and made to wait for work; then its memory is saved
-beside it, and every machine of the bed goes on from there. Both are kept by a digest of all that goes in.
+What takes long where processors are emulated is done here, before a machine boots. A disk is kept by a digest of all
+that goes onto it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import typing as t
 from pathlib import Path
 
 from tests.gates.environment import cache, say
-from tests.testbed import binaries, emulator, packages
+from tests.testbed import binaries, packages
 from tests.testbed.cluster import StartError
+from tests.testbed.emulator import TIED
 from tests.testbed.images import Files, Image, Link, add, layer, save
-from tests.testbed.machine import USER, Machine
+from tests.testbed.machine import USER
 from tests.testbed.versions import KUBERNETES, PAUSE
 
 HERE = Path(__file__).parent
@@ -45,6 +46,10 @@ _BUSYBOX = [
     *("nslookup", "wget", "ip", "test", "true", "false"),
 ]
 
+_MOUNT = """
+set -o errexit -o xtrace
+mount -t proc proc /proc
+"""
 #: What a new machine does about itself, as root, once everything is on its disk.
 _SETTLE = f"""
 useradd --create-home --shell /bin/bash {USER}
@@ -102,60 +107,28 @@ DISKS = {
     "selinux": Disk(2, "trixie", _SELINUX, arguments="security=selinux selinux=1"),
     "old": Disk(3, "bookworm", ["containerd"], containerd=False, arguments="systemd.unified_cgroup_hierarchy=0"),
 }
-#: Of each machine, in MiB: SELinux's policy takes half of it while it is compiled.
-MEMORY = 1536
 #: Of each disk, of which only what is written takes room.
 _SIZE = 6 << 30
 _NFT = "ldd /usr/sbin/nft | grep -o '/[^ ]*' | xargs tar --create --dereference /usr/sbin/nft"
 
 
-class Built(t.NamedTuple):
-    """A disk that is there, and the machine that was saved with it. Nobody writes to it any more.
+def disk(name: str) -> Path:
+    """The folder of a machine's disk, made if it is not there yet.
 
-    :param directory: where its files are.
+    ``disk`` is a file system, without partitions; ``kernel`` and ``ramdisk`` are what is on it; ``key`` is the user's
+    private one, ``host_key.pub`` the machine's own.
     """
-
-    disk: Disk
-    directory: Path
-
-    @property
-    def image(self) -> Path:
-        """The disk itself: a file system, without partitions."""
-        return self.directory / "disk"
-
-    @property
-    def memory(self) -> Path:
-        """What the machine had in its memory when it was saved."""
-        return self.directory / "memory"
-
-    def hardware(self, drive: str) -> list[str]:
-        """The computer that it was saved on, and has to go on with.
-
-        :param drive: as QEMU takes it.
-        """
-        return emulator.hardware((self.directory / "accelerator").read_text(), MEMORY, drive)
-
-
-def built(name: str) -> Built:
-    """That disk, made if it is not there yet."""
-    packages.need(
-        qemu_system_i386="qemu-system-x86",
-        qemu_img="qemu-utils",
-        mmdebstrap="mmdebstrap",
-        mke2fs="e2fsprogs",
-        setpriv="util-linux",
-        ssh="openssh-client",
-    )
-    disk = DISKS[name]
-    files = _files(disk)
-    home = cache() / "testbed" / f"machine-{name}-{_digest(disk, files)}"
+    packages.need(mmdebstrap="mmdebstrap", mke2fs="e2fsprogs", setpriv="util-linux", ssh_keygen="openssh-client")
+    about = DISKS[name]
+    files = _files(about)
+    home = cache() / "testbed" / f"disk-{name}-{_digest(about, files)}"
     with binaries.alone(home):
-        if not (home / "memory").exists():
+        if not (home / "disk").exists():
             start = time.monotonic()
-            say(f"making the machine {name}: Debian {disk.suite}, then its first boot")
-            _make(name, disk, files, home)
-            say(f"made the machine {name} in {time.monotonic() - start:.0f} s")
-    return Built(disk, home)
+            say(f"making the disk of the machine {name}: Debian {about.suite}")
+            _make(name, about, files, home)
+            say(f"made the disk of the machine {name} in {time.monotonic() - start:.0f} s")
+    return home
 
 
 def _files(disk: Disk) -> Files:
@@ -176,10 +149,9 @@ def _files(disk: Disk) -> Files:
     return files
 
 
-def _digest(disk: Disk, files: Files) -> str:
-    """What a machine is known by: this code, what goes into it, and the computer that it is saved on."""
-    computer = [*emulator.hardware("", MEMORY, ""), *emulator.network(disk.mac, 0), emulator.version()]
-    content = hashlib.sha256(Path(__file__).read_bytes() + repr([disk, computer]).encode())
+def _digest(about: Disk, files: Files) -> str:
+    """What a disk is known by: this code, and what goes onto it."""
+    content = hashlib.sha256(Path(__file__).read_bytes() + repr(about).encode())
     for name, what in sorted(files.items()):
         # the folder of what is compiled is called by a digest of all that it is made of
         known = what.read_bytes() if isinstance(what, Path) and HERE in what.parents else str(what).encode()
@@ -190,60 +162,35 @@ def _digest(disk: Disk, files: Files) -> str:
 # -- making one
 
 
-def _make(name: str, disk: Disk, files: Files, home: Path) -> None:
-    scratch = home / "scratch"
-    machine = Machine(name, scratch / "boot")
-    machine.stop()  # of one that was interrupted
-    shutil.rmtree(scratch, ignore_errors=True)
+def _make(name: str, about: Disk, files: Files, home: Path) -> None:
+    scratch, root = home / "scratch", home / "scratch" / "root"
+    shutil.rmtree(scratch, ignore_errors=True)  # of one that was interrupted
     scratch.mkdir()
     with (home / "build.log").open("w") as log:
         _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", USER, "-f", str(scratch / "key")], log)
-        _debian(name, disk, files, scratch, log)
-    kernel = ["-kernel", str(scratch / "kernel"), "-initrd", str(scratch / "ramdisk")]
-    arguments = f"root=/dev/vda rw console=ttyS0 net.ifnames=0 {disk.arguments}".strip()
-    accelerator = emulator.accelerator(scratch / "kernel")
-    (scratch / "accelerator").write_text(accelerator)
-    try:
-        drive = f"file={scratch / 'disk'},format=raw"
-        hardware = Built(disk, scratch).hardware(drive)
-        machine.start(scratch, hardware, disk.mac, [*kernel, "-append", arguments])
-        _finish(machine)
-        with machine.monitor() as monitor:
-            monitor.save(scratch / "memory")
-    finally:
-        machine.stop()
-    for part in ("key", "key.pub", "host_key.pub", "kernel", "ramdisk", "accelerator", "disk", "memory"):
-        (scratch / part).rename(home / part)  # the memory last: with it, the machine is there
-    shutil.copy(scratch / "boot" / "console.log", home)
-    shutil.rmtree(scratch)
-
-
-def _debian(name: str, disk: Disk, files: Files, scratch: Path, log: t.TextIO) -> None:
-    """The disk, with all on it that needs no machine."""
-    root = scratch / "root"
-    own: dict[str, Path | bytes | Link] = {
-        "authorized_keys": scratch / "key.pub",
-        "etc/hostname": f"{name}\n".encode(),
-        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n".encode(),
-    }
-    with tarfile.open(scratch / "files.tar", "w") as tar:
-        add(tar, {**files, **own})
-    debian = ["mmdebstrap", "--variant=minbase", f"--include={','.join([*_PACKAGES, *disk.packages])}"]
-    debian += [f"--customize-hook=tar-in {scratch / 'files.tar'} /", disk.suite, str(root)]
-    _run([*emulator.TIED, *debian], log)
-    _pod_images(root)
-    settle = (
-        "set -o errexit -o xtrace; mount -t proc proc /proc" + _SETTLE + _IMPORT + (_LABEL if disk.labelled else "")
-    )
-    _run([*emulator.TIED, "chroot", str(root), "sh", "-c", settle], log)
+        own: dict[str, Path | bytes | Link] = {
+            "authorized_keys": scratch / "key.pub",
+            "etc/hostname": f"{name}\n".encode(),
+            "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n".encode(),
+        }
+        with tarfile.open(scratch / "files.tar", "w") as tar:
+            add(tar, {**files, **own})
+        debian = ["mmdebstrap", "--variant=minbase", f"--include={','.join([*_PACKAGES, *about.packages])}"]
+        debian += [f"--customize-hook=tar-in {scratch / 'files.tar'} /", about.suite, str(root)]
+        _run([*TIED, *debian], log)
+        _pod_images(root)
+        settle = _MOUNT + _SETTLE + _IMPORT + (_LABEL if about.labelled else "")
+        _run([*TIED, "chroot", str(root), "sh", "-c", settle], log)
+        with (scratch / "disk").open("w") as file:
+            file.truncate(_SIZE)
+        _run([*TIED, "mke2fs", "-q", "-t", "ext4", "-d", str(root), str(scratch / "disk")], log)
     for wanted, pattern in (("kernel", "vmlinuz-*"), ("ramdisk", "initrd.img-*")):
         (found,) = (root / "boot").glob(pattern)
-        shutil.copy(found, scratch / wanted)
-    shutil.copy(root / "etc" / "ssh" / "ssh_host_ed25519_key.pub", scratch / "host_key.pub")
-    with (scratch / "disk").open("w") as file:
-        file.truncate(_SIZE)
-    _run(["mke2fs", "-q", "-t", "ext4", "-d", str(root), str(scratch / "disk")], log)
-    shutil.rmtree(root)
+        shutil.copy(found, home / wanted)
+    shutil.copy(root / "etc" / "ssh" / "ssh_host_ed25519_key.pub", home / "host_key.pub")
+    for part in ("key", "disk"):  # with the disk, all is there
+        (scratch / part).rename(home / part)
+    shutil.rmtree(scratch)
 
 
 def _pod_images(root: Path) -> None:
@@ -265,14 +212,6 @@ def _pod_images(root: Path) -> None:
         ],
         root / "images.tar",
     )
-
-
-def _finish(machine: Machine) -> None:
-    """Wait until nothing is at work any more."""
-    state = machine.run("systemctl is-system-running --wait || systemctl --failed --no-legend")
-    if state.strip() != "running":
-        raise StartError(f"{machine.name} has booted, but not all of it: {state}")
-    machine.run("sudo journalctl --quiet --sync; sync; echo 3 | sudo tee /proc/sys/vm/drop_caches")
 
 
 def _run(command: t.Sequence[str], log: t.TextIO) -> None:

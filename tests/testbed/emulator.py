@@ -30,7 +30,7 @@ QEMU = "qemu-system-x86_64"
 #: mounts goes too.
 TIED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child", "--pid", "--mount-proc")
 
-KVM, TCG = "kvm", "tcg,thread=multi"
+KVM, TCG = "kvm", "tcg"
 
 
 class EmulatorError(StartError):
@@ -75,9 +75,10 @@ def _serves(accel: str, kernel: Path, seconds: float = 15.0) -> bool:
 
 
 def _computer(accel: str, memory: int) -> list[str]:
-    # qemu64 has all that Debian needs; what more "max" has is slow to emulate
+    # qemu64 has all that Debian needs; what more "max" has is slow to emulate. One processor: two that are emulated wait
+    # for each other many times a second, each time until this computer gives the other its turn
     cpu = "host" if accel == KVM else "qemu64"
-    options = ["-machine", "pc", "-accel", accel, "-cpu", cpu, "-smp", "2", "-m", str(memory)]
+    options = ["-machine", "pc", "-accel", accel, "-cpu", cpu, "-smp", "1", "-m", str(memory)]
     return [QEMU, *options, "-nodefaults", "-display", "none"]
 
 
@@ -110,6 +111,13 @@ def network(mac: str, ssh_port: int, tap: int | None = None) -> list[str]:
         *("-netdev", f"user,id=ssh,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
         *("-device", "virtio-net-pci,netdev=ssh,mac=52:54:00:00:01:00"),
     ]
+
+
+def overlay(disk: Path, disk_format: str, changes: Path) -> None:
+    """A new disk that is as another one, and keeps only what is written to it."""
+    changes.unlink(missing_ok=True)
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", disk_format, "-b", str(disk), str(changes)]
+    subprocess.run(create, check=True)
 
 
 def loaded(state: Path) -> list[str]:

@@ -13,6 +13,7 @@ import subprocess
 import time
 import typing as t
 
+from tests.gates.environment import say
 from tests.testbed import binaries, node_image
 from tests.testbed.cluster import Cluster, StartError, free_ports
 from tests.testbed.daemon import DOCKERD, Daemon
@@ -28,12 +29,24 @@ _NETWORK = f"--driver bridge --opt com.docker.network.bridge.name={BRIDGE} --sub
 _NETWORK += "--ip-range 172.18.0.0/17"
 
 _FORWARD = "forward"
+#: A busy machine takes longer than kubeadm usually waits.
+_PATIENCE = """\
+timeouts:
+  controlPlaneComponentHealthCheck: 8m
+  kubeletHealthCheck: 8m
+  kubernetesAPICall: 5m
+  tlsBootstrap: 8m
+  discovery: 8m
+"""
 #: Pods run on both nodes.
-_INIT = """\
+_INIT = f"""\
 kind: InitConfiguration
 nodeRegistration:
   taints: []
-"""
+{_PATIENCE}"""
+_JOIN = f"""\
+kind: JoinConfiguration
+{_PATIENCE}"""
 #: Nobody wants its data after a crash, and some disks are slow.
 _CLUSTER = """\
 kind: ClusterConfiguration
@@ -87,16 +100,25 @@ class Kind(Cluster):
         (self.directory / "node").mkdir()
         (self.directory / "node" / "network").write_text(self.network)
         self._write("kind.json", json.dumps(self._configuration(port), indent=2))
-        with (self.directory / "kind.log").open("w") as log:
-            command = [str(binaries.kind()), "create", "cluster", "--config", str(self.directory / "kind.json")]
-            command += ["--name", "kind", "--kubeconfig", str(self.directory / "kind.yml"), "--retain"]
-            done = subprocess.run(command, env=self.daemon.environ, stdout=log, stderr=log, check=False)
-        if done.returncode:
-            said = (self.directory / "kind.log").read_text()[-3000:]
-            raise StartError(f"kind could not create {self.name}; it said:\n{said}")
+        say(f"starting {self.name}, a cluster of two nodes with network {self.network}")
+        wanted = ["--config", str(self.directory / "kind.json"), "--kubeconfig", str(self.directory / "kind.yml")]
+        if self._kind("create", "cluster", "--retain", *wanted):
+            said = (self.directory / "kind.log").read_text()[-2000:]
+            logs = self.directory / "logs"
+            self._kind("export", "logs", str(logs))
+            raise StartError(f"kind could not create {self.name}; the nodes' logs are in {logs}; it said:\n{said}")
         self.daemon.forward(_FORWARD, port, "127.0.0.1", port)
         self._credentials_of_kind()
         self._wait()
+
+    def _kind(self, *arguments: str) -> int:
+        """Run kind, whose output is kept.
+
+        :returns: its exit status.
+        """
+        command = [str(binaries.kind()), *arguments, "--name", "kind"]
+        with (self.directory / "kind.log").open("a") as log:
+            return subprocess.run(command, env=self.daemon.environ, stdout=log, stderr=log, check=False).returncode
 
     def _configuration(self, port: int) -> dict[str, t.Any]:
         mounts = [{"hostPath": str(self.directory / "node"), "containerPath": "/etc/testbed", "readOnly": True}]
@@ -105,7 +127,7 @@ class Kind(Cluster):
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             # the same port inside and outside, so that kind's kubeconfig is right in both
             "networking": {"apiServerPort": port, "kubeProxyMode": "nftables"},
-            "kubeadmConfigPatches": [_INIT, _CLUSTER, _KUBELET],
+            "kubeadmConfigPatches": [_INIT, _JOIN, _CLUSTER, _KUBELET],
             "nodes": [
                 {"role": role, "image": node_image.TAG, "extraMounts": mounts} for role in ("control-plane", "worker")
             ],

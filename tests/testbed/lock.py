@@ -27,12 +27,16 @@ _KUBERNETES = "k8s.io/kubernetes"
 MODULES = {
     "kube": _KUBERNETES,
     "node": _KUBERNETES,
+    "agnhost": _KUBERNETES,
     "etcd": "go.etcd.io/etcd/server/v3",
     "kind": "sigs.k8s.io/kind",
     "containerd": "github.com/containerd/containerd/v2",
     "cni": "github.com/containernetworking/plugins",
     "coredns": "github.com/coredns/coredns",
     "cilium": "github.com/cilium/cilium",
+    "calico-schemas": "github.com/projectcalico/api",
+    "psa": "k8s.io/pod-security-admission",
+    "psp": _KUBERNETES,
 }
 #: Cilium's own replacements, which hold only where Cilium is the main module, and one of ours: the commit of
 #: gobgp that it asks for is not on the module proxy, the release after it is.

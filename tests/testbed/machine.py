@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import subprocess
@@ -49,7 +50,6 @@ class Machine:
         :param begin: a kernel to boot, or a state to load.
         :param tap: an open file of :func:`emulator.tap`.
         """
-        self.directory.mkdir(exist_ok=True)
         (port,) = free_ports(1)
         shutil.copy(keys / "key", self.directory)
         (self.directory / "known_hosts").write_text(f"{self.name} {(keys / 'host_key.pub').read_text()}")
@@ -66,6 +66,17 @@ class Machine:
         self._processes.stop()
         self._shared.unlink(missing_ok=True)  # whoever held that connection ends now that it is broken
 
+    def shut_down(self) -> None:
+        """Have it end by itself, with all that it has to write on its disk."""
+        with contextlib.suppress(RuntimeError):  # it may be quicker than its answer
+            self.run("sudo systemctl poweroff --no-block")
+        deadline = time.monotonic() + 900
+        while self.is_up():
+            if time.monotonic() > deadline:
+                raise StartError(f"{self.name} does not end: {self._said()}")
+            time.sleep(0.2)
+        self.stop()
+
     def is_up(self) -> bool:
         return self.name in self._processes.running()
 
@@ -81,13 +92,13 @@ class Machine:
         """It stood still while the machine was saved."""
         self.run(f"sudo date --set=@{time.time():.3f}", patience=120)
 
-    def _until(self, act: t.Callable[[], None], refusal: type[Exception], seconds: float = 300.0) -> None:
+    def _until(self, act: t.Callable[[], None], refusal: type[Exception], seconds: float = 900.0) -> None:
         """Try something until the machine is ready for it."""
         deadline = time.monotonic() + seconds
         while True:
             try:
                 act()
-            except (refusal, subprocess.TimeoutExpired) as error:
+            except refusal as error:
                 said = self._said()
                 if not self.is_up():
                     raise StartError(f"{self.name} has ended: {said}") from error
@@ -115,12 +126,15 @@ class Machine:
         :param text: its standard input.
         :raises RuntimeError: with what it complained about.
         """
-        done = subprocess.run(
-            [*self.ssh, command], input=text or "", capture_output=True, text=True, timeout=patience, check=False
-        )
+        try:
+            done = subprocess.run(
+                [*self.ssh, command], input=text or "", capture_output=True, text=True, timeout=patience, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"{self.name}: {command}: not done in {patience:.0f} s") from error
         if done.returncode:
             raise RuntimeError(f"{self.name}: {command}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
+        return str(done.stdout)
 
     def _settings(self, port: int) -> str:
         settings = {

@@ -4,7 +4,7 @@
 
 """Virtual machines whose kernels enforce: by themselves, with containerd running, or as nodes of a kind cluster.
 
-Each begins where its disk was saved: booted, and in no cluster. That it has joined one cannot be saved for good,
+Each begins where it was saved: booted, and in no cluster. That it has joined one cannot be saved for good,
 since every cluster has keys of its own.
 """
 
@@ -13,16 +13,17 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import subprocess
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.testbed import disks, emulator
+from tests.testbed import emulator
 from tests.testbed.cluster import Cluster, StartError
 from tests.testbed.disks import DISKS
 from tests.testbed.kind import BRIDGE, CONTROL_PLANE, GATEWAY, SUBNET, Kind
 from tests.testbed.machine import Machine
+from tests.testbed.saved import saved
 from tests.testbed.versions import KUBERNETES
 
 ALL = ",".join(DISKS)
@@ -54,25 +55,29 @@ class Fleet:
         return bool(machines) and all(machine.is_up() for machine in machines)
 
     def prepare(self) -> None:
-        """Make the disks that are missing, one after the other."""
+        """Make those that are missing, one after the other."""
         for name in self.names:
-            disks.built(name)
+            saved(name)
 
     def start(self, name: str, tap: t.Callable[[str], int] | None = None) -> None:
-        """Start a machine where its disk was saved; where it runs, it is as if it never had.
+        """Start a machine where it was saved; where it runs, it is as if it never had.
 
         :param tap: makes the device of that name, in the network that the machine is to be plugged into.
         """
-        machine, disk = self[name], disks.built(name)
-        machine.stop()
-        machine.directory.mkdir(exist_ok=True)
-        changes = machine.directory / "changes"
-        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(disk.image), str(changes)]
-        subprocess.run(create, check=True)
+        self[name].stop()
+        self._begin(name, saved(name).start, tap)
+
+    def reboot(self, name: str, tap: t.Callable[[str], int] | None = None) -> None:
+        """Shut a machine down, and start it from what is on its disk."""
+        self[name].shut_down()
+        self._begin(name, saved(name).boot, tap)
+
+    def _begin(
+        self, name: str, begin: t.Callable[[Machine, int | None], None], tap: t.Callable[[str], int] | None
+    ) -> None:
         handle = tap(f"tap-{name}") if tap else None
         try:
-            hardware, begin = disk.hardware(f"file={changes},format=qcow2"), emulator.loaded(disk.memory)
-            machine.start(disk.directory, hardware, disk.disk.mac, begin, handle)
+            begin(self[name], handle)
         finally:
             if handle is not None:
                 os.close(handle)
@@ -125,6 +130,10 @@ class Machines(Cluster):
         """Put it back to where it began, whatever has become of it."""
         self.fleet.start(machine)
 
+    def reboot(self, machine: str) -> None:
+        """Shut it down, and start it from what is on its disk."""
+        self.fleet.reboot(machine)
+
     def is_up(self) -> bool:
         return bool(self.description()) and self.fleet.is_up()
 
@@ -167,6 +176,18 @@ class Nodes(Kind):
         self.kubectl("delete", "node", machine, "--ignore-not-found")
         self._join(machine)
 
+    def reboot(self, machine: str) -> None:
+        """Shut a node down, start it from what is on its disk, and wait until it is ready again."""
+        lease = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{machine}"
+        before = self.get(lease)["spec"]["renewTime"]
+        self.fleet.reboot(machine, self._tap)
+        deadline = time.monotonic() + 600
+        while self.get(lease)["spec"]["renewTime"] == before:  # until then the node is taken for what it was
+            if time.monotonic() > deadline:
+                raise StartError(f"{machine} has booted, and is no node again")
+            time.sleep(1)
+        self.kubectl("wait", "--for=condition=Ready", f"node/{machine}", "--timeout=600s")
+
     def is_up(self) -> bool:
         return super().is_up() and self.fleet.is_up()
 
@@ -197,7 +218,7 @@ class Nodes(Kind):
             machine.run(_JOIN.format(address=address(name), gateway=GATEWAY, control_plane=control_plane, join=join))
             # kubeadm is content when kubelet has its certificate, before it has made itself known
             for condition in ("create", "condition=Ready"):
-                self.kubectl("wait", f"--for={condition}", f"node/{name}", "--timeout=180s")
+                self.kubectl("wait", f"--for={condition}", f"node/{name}", "--timeout=600s")
         except RuntimeError as error:
             said = machine.run("sudo journalctl --quiet --no-pager --lines=40 --unit=kubelet --unit=containerd")
             raise StartError(f"{name} did not become a node: {error}\n{said}") from error

@@ -20,12 +20,12 @@ import typing as t
 from pathlib import Path
 
 from tests.gates.environment import cache, say
-from tests.testbed import binaries, packages
+from tests.testbed import binaries, crds, packages
 from tests.testbed.cluster import StartError
 from tests.testbed.daemon import Daemon, output
 from tests.testbed.images import Files, Image, Link, add, layer, save
 from tests.testbed.processes import Processes
-from tests.testbed.versions import COREDNS, ETCD, KUBERNETES, PAUSE
+from tests.testbed.versions import AGNHOST, COREDNS, ETCD, KUBERNETES, PAUSE
 
 HERE = Path(__file__).parent
 #: What the image is called in the store.
@@ -34,6 +34,8 @@ TAG = "node:testbed"
 SHELL = "testbed/busybox:1"
 #: The example application's services, all of them.
 BOUTIQUE = "testbed/boutique:1"
+#: What network_probe takes unless it is told otherwise.
+AGNHOST_IMAGE = f"registry.k8s.io/e2e-test-images/agnhost:{AGNHOST}"
 
 _SUITE = "bookworm"
 #: clang is Cilium's, which compiles its BPF programs when it starts.
@@ -63,7 +65,7 @@ _BUSYBOX = "sh ls cat echo sleep id touch mkdir rm chmod mount ps nc ping nslook
 def store(kubernetes: str = KUBERNETES[0]) -> Path:
     """The data of a docker daemon that has the image; made if it is not there yet."""
     with_debian, with_ours = _debian(), _files(kubernetes)
-    in_images = [binaries.etcd(), binaries.coredns(), binaries.pause(), binaries.boutique()]
+    in_images = [binaries.etcd(), binaries.coredns(), binaries.pause(), binaries.boutique(), binaries.agnhost()]
     content = hashlib.sha256(f"{with_debian.name} {in_images} {_code()}".encode())
     for path, what in sorted(with_ours.items()):
         # what is compiled or downloaded lies in a folder that is named by its content or version
@@ -127,7 +129,7 @@ def _files(kubernetes: str) -> Files:
         if path.is_file() and "tests" not in path.parts:
             files[f"/var/lib/cilium/bpf/{path.relative_to(sources / 'bpf')}"] = path
     resources = sorted((sources / "pkg/k8s/apis/cilium.io/client/crds").glob("v*/*.yaml"))
-    manifests = [HERE / "node" / "kind" / "manifests" / "cilium.yaml", *resources]
+    manifests = [HERE / "node" / "kind" / "manifests" / "cilium.yaml", crds.cluster_network_policies(), *resources]
     files["/kind/manifests/cilium.yaml"] = b"\n---\n".join(path.read_bytes() for path in manifests)
     files["/usr/bin/node"] = binaries.node(kubernetes)
     files |= {f"/usr/bin/{name}": Link("node") for name in ("kubelet", "kubeadm", "kubectl")}
@@ -172,6 +174,7 @@ def images(kubernetes: str, debian: Path) -> list[Image]:
             [layer({"/boutique": binaries.boutique()})],
             {"Entrypoint": ["/boutique"], "User": "1000:1000"},
         ),
+        Image([AGNHOST_IMAGE], [layer({"/agnhost": binaries.agnhost()})], {"Entrypoint": ["/agnhost"]}),
     ]
 
 

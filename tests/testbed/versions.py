@@ -16,6 +16,13 @@ KIND = "0.33.0"
 CONTAINERD = "2.4.2"
 CNI_PLUGINS = "1.9.1"
 CILIUM = "1.20.2"
+#: Of github.com/projectcalico/api, whose own numbers Go does not know; between Calico 3.30 and 3.31.
+CALICO = "0.0.0-20250916150628-d4009e4d7c50"
+#: Of the image that Kubernetes' own tests take; it is compiled from Kubernetes.
+AGNHOST = "2.66.1"
+#: Oracles: k8s.io/pod-security-admission of the newest Kubernetes, and the last one that had PodSecurityPolicy.
+POD_SECURITY = "0.37.2"
+POD_SECURITY_POLICY = "1.24.17"
 #: Ours.
 BOUTIQUE = "1"
 #: The oldest Go that compiles them.
