@@ -25,21 +25,43 @@ class Pods:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
 
-    def create(self, name: str, node: str, **context: t.Any) -> None:
+    def create(self, name: str, node: str, volumes: t.Mapping[str, str] | None = None, **context: t.Any) -> None:
         """Give one to the scheduler.
 
+        :param volumes: where they are mounted -> what is, a path of the node or an empty folder of its own.
         :param context: the security context of its container.
         """
-        container = {"name": "shell", "image": SHELL, "command": ["sleep", "100000"], "securityContext": context}
-        selector = {"kubernetes.io/hostname": node}
-        spec = {"containers": [container], "nodeSelector": selector, "terminationGracePeriodSeconds": 0}
+        given = dict(enumerate((volumes or {}).items()))
+        container = {
+            "name": "shell",
+            "image": SHELL,
+            "command": ["sleep", "100000"],
+            "securityContext": context,
+            "volumeMounts": [{"name": f"v{number}", "mountPath": where} for number, (where, _what) in given.items()],
+        }
+        sources: dict[int, dict[str, t.Any]] = {
+            number: {"hostPath": {"path": what}} if what else {"emptyDir": {}} for number, (_, what) in given.items()
+        }
+        spec = {
+            "containers": [container],
+            "volumes": [{"name": f"v{number}", **source} for number, source in sources.items()],
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "terminationGracePeriodSeconds": 0,
+        }
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         self._nodes.kubectl("create", "--filename=-", text=json.dumps(pod))
 
-    def run(self, name: str, node: str, **context: t.Any) -> None:
+    def run(self, name: str, node: str, **options: t.Any) -> None:
         """Create one, and wait until it runs."""
-        self.create(name, node, **context)
-        self._nodes.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=180s")
+        self.create(name, node, **options)
+        self.wait(name)
+
+    def wait(self, *names: str) -> None:
+        """Until they run."""
+        self._nodes.kubectl("wait", "--for=condition=Ready", *(f"pod/{name}" for name in names), "--timeout=600s")
+
+    def delete(self, *names: str) -> None:
+        self._nodes.kubectl("delete", "pod", *names, "--force", "--grace-period=0")
 
     def confinement(self, name: str) -> str:
         """What the kernel says that its first process is confined by."""

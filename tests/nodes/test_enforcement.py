@@ -17,7 +17,7 @@ from tests.testbed.disks import DISKS
 from tests.testbed.kind import WORKER
 from tests.testbed.machines import Nodes
 
-_MOUNT = "mount -t tmpfs tmpfs /tmp && mount | grep -c ' on /tmp '"
+_MOUNT = "mkdir -p /tmp && mount -t tmpfs tmpfs /tmp && mount | grep -c ' on /tmp '"
 _ADMIN = {"capabilities": {"add": ["SYS_ADMIN"]}}
 
 #: All but writing below one folder.

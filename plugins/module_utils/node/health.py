@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, hardened.k8s contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a node is well: its services, what its kubelet says, and whether its pods are still there.
+
+What counts is that nothing is worse than it was: what did not run before need not run afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
+from ansible_collections.hardened.k8s.plugins.module_utils.node import api, kubelet, pods
+from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
+
+_SERVICES = ("containerd.service", "crio.service", "kubelet.service")
+_HEALTHZ_PORT = 10248
+_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """A node at one moment.
+
+    :param services: those that run.
+    :param kubelet: whether it answers that it is well.
+    :param ready: what the API server was told by the kubelet; None when that cannot be asked.
+    :param heartbeat: when the kubelet last said so.
+    :param pods: uids of those with a process.
+    """
+
+    services: t.FrozenSet[str]
+    kubelet: bool
+    ready: t.Optional[bool]
+    heartbeat: str
+    pods: t.FrozenSet[str]
+
+
+def look(node: Node) -> Health:
+    """How it is now."""
+    well = _answers(node)
+    ready, heartbeat = (api.heartbeat(node) if well else None) or (None, "")
+    return Health(_running(node), well, ready, heartbeat, _pods(node))
+
+
+def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float) -> None:
+    """Until it is as well as it was.
+
+    :param restarted: units that have to show it anew.
+    :raises HardenedError: it is not in that time, or can no longer become so.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        reason = _worse(node, before, restarted)
+        if not reason:
+            return
+        dead = [unit for unit in restarted if _has_ended(node, unit)]
+        if dead or time.monotonic() > deadline:
+            raise HardenedError(f"the node is not healthy: {reason}{''.join(_said(node, unit) for unit in dead)}")
+        time.sleep(_PAUSE)
+
+
+def _worse(node: Node, before: Health, restarted: t.Sequence[str]) -> str:
+    """In what the node is worse than it was; empty when it is not."""
+    stopped = before.services - _running(node)
+    if stopped:
+        return f"{', '.join(sorted(stopped))} does not run"
+    if any("containerd" in unit for unit in restarted) and _without_pods(node):
+        return f"containerd runs, but its plug-in {_without_pods(node)} does not"
+    if before.kubelet and not _answers(node):
+        return "kubelet does not answer /healthz"
+    if before.ready:
+        ready, heartbeat = api.heartbeat(node) or (None, "")
+        if not ready:
+            return "the API server does not answer" if ready is None else "the API server has it as not Ready"
+        if any("kubelet" in unit for unit in restarted) and heartbeat == before.heartbeat:
+            return "kubelet has not told the API server anew that it is Ready"
+    lost = before.pods - _pods(node)
+    lost -= api.ended(node, lost) if lost else set()
+    return f"pods have lost all of their processes: {', '.join(sorted(lost))}" if lost else ""
+
+
+def _running(node: Node) -> t.FrozenSet[str]:
+    return frozenset(name for name in _SERVICES if node.unit(name, "ActiveState").get("ActiveState") == "active")
+
+
+def _without_pods(node: Node) -> str:
+    """The part of containerd that runs pods, where it failed to start: kubelet would only notice half a minute later."""
+    said = node.run("ctr", "plugins", "list", check=False).out if node.find("ctr") else ""
+    rows = [line.split() for line in said.splitlines()]
+    return next((f"{row[0]}.{row[1]}" for row in rows if row[-1:] == ["error"] and "cri" in f"{row[0]}.{row[1]}"), "")
+
+
+def _pods(node: Node) -> t.FrozenSet[str]:
+    return frozenset(process.pod for process in pods.processes(node))
+
+
+def _answers(node: Node) -> bool:
+    """kubelet's /healthz, where its settings have it."""
+    settings = node.text(kubelet.config_path(node))
+    port = re.search(r"^healthzPort:\s*(\d+)", settings, re.MULTILINE)
+    url = f"http://127.0.0.1:{port.group(1) if port else _HEALTHZ_PORT}/healthz"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _has_ended(node: Node, unit: str) -> bool:
+    """Whether a unit that was restarted has failed, and so will again."""
+    about = node.unit(unit, "ActiveState", "SubState")
+    return about.get("ActiveState") == "failed" or about.get("SubState") == "auto-restart"
+
+
+def _said(node: Node, unit: str) -> str:
+    """The last that a unit complained about."""
+    if not node.find("journalctl"):
+        return ""
+    done = node.run("journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=5", f"--unit={unit}", check=False)
+    lines = [line for line in done.out.splitlines() if line.strip()]
+    return f"; {unit} said: {' '.join(lines[-3:])[-1500:]}" if lines else ""
