@@ -5,7 +5,7 @@
 """Lets plain ``pytest``, and the commands that tests start, find the collection wherever the tree lies.
 
 Property tests try the same examples in every run, however slow the machine is, so that what fails is
-the change at hand; ``--hypothesis-profile dev`` looks for new ones.
+the change at hand; ``--hypothesis-profile dev`` looks for new ones, and ``thorough`` for fifty times as many.
 """
 
 from __future__ import annotations
@@ -24,4 +24,5 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True)
+settings.register_profile("thorough", settings.get_profile("dev"), max_examples=5000)
 settings.load_profile("ci")

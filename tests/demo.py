@@ -11,6 +11,7 @@ out of the other.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -30,9 +31,25 @@ from tests.testbed.node_image import BOUTIQUE
 
 FOREIGN = os.environ.get("DEMO_USE_KUBECONFIG") == "1"
 
+#: The namespace of the example whose flows are shown.
+MATRIX = "boutique-shop"
 SHOP, DEPLOYER = ["--namespace", "boutique-shop"], ["--as", "dana", "--as-group", "boutique-deployers"]
+#: A user that the level would take, and the shop's policy does not.
+OTHER_USER = {
+    "spec": {
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 4000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {
+                "name": "shell",
+                "image": "busybox",
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            }
+        ],
+    }
+}
 QUESTIONS = [
     ["run", "shell", *SHOP, "--image", "busybox", "--privileged", "--dry-run=server"],
+    ["run", "shell", *SHOP, "--image", "busybox", "--dry-run=server", f"--overrides={json.dumps(OTHER_USER)}"],
     ["auth", "can-i", "patch", "deployments", *SHOP, *DEPLOYER],
     ["auth", "can-i", "get", "secrets", *SHOP, *DEPLOYER],
     ["get", "resourcequota,networkpolicies", *SHOP],
@@ -58,6 +75,8 @@ def up() -> int:
     for question in QUESTIONS if kubectl() else []:
         print(f"\n$ kubectl {' '.join(question)}", flush=True)
         subprocess.run([*kubectl(), *question], stderr=subprocess.STDOUT, check=False)
+    heading(f"Which flows the policies allow in {MATRIX}")
+    print(matrix(MATRIX))
     if isinstance(own, Kind):
         heading("Who reaches whom: every service calls every other one")
         print(f"{verdict(Shop(own).reach('3s'))}, {len(CALLS)} calls and no other")
@@ -103,7 +122,28 @@ def harden(*options: str) -> int | None:
 
     :returns: how many tasks changed something; None when it failed.
     """
-    settings = {
+    command = ["ansible-playbook", "hardened.k8s.harden", "-e", f"@{EXAMPLE_FILE}", *options]
+    print(f"$ {' '.join(command)}", flush=True)
+    start = time.monotonic()
+    result = subprocess.run(command, env=settings(), stdout=subprocess.PIPE, text=True, check=False)
+    print(f"{result.stdout.strip()}\n({time.monotonic() - start:.1f} s)", flush=True)
+    changed = re.search(r"^\S+ .*\bchanged=(\d+)", result.stdout, re.MULTILINE)
+    return int(changed.group(1)) if changed and result.returncode == 0 else None
+
+
+def matrix(namespace: str) -> str:
+    """Who reaches whom of a namespace, with a pod for each service that does not run."""
+    asked = {"namespaces": [namespace], "manifests": pods(BOUTIQUE)}
+    command = ["ansible", "localhost", "-m", "hardened.k8s.network_flow_info", "-a", json.dumps(asked)]
+    print("$ ansible localhost -m hardened.k8s.network_flow_info ...", flush=True)
+    done = subprocess.run(command, env=settings(), stdout=subprocess.PIPE, text=True, check=True)
+    (found,) = json.loads(done.stdout.partition("=>")[2])["matrices"]
+    return str(found["text"])
+
+
+def settings() -> dict[str, str]:
+    """The environment of Ansible's commands."""
+    return {
         **os.environ,
         **variables(linked()),
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
@@ -111,13 +151,6 @@ def harden(*options: str) -> int | None:
         "K8S_AUTH_KUBECONFIG": kubeconfig(),
         "PATH": os.pathsep.join([str(make("test") / "bin"), os.environ["PATH"]]),
     }
-    command = ["ansible-playbook", "hardened.k8s.harden", "-e", f"@{EXAMPLE_FILE}", *options]
-    print(f"$ {' '.join(command)}", flush=True)
-    start = time.monotonic()
-    result = subprocess.run(command, env=settings, stdout=subprocess.PIPE, text=True, check=False)
-    print(f"{result.stdout.strip()}\n({time.monotonic() - start:.1f} s)", flush=True)
-    changed = re.search(r"^\S+ .*\bchanged=(\d+)", result.stdout, re.MULTILINE)
-    return int(changed.group(1)) if changed and result.returncode == 0 else None
 
 
 def heading(text: str) -> None:

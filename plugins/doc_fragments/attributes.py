@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What the modules promise. The last part is for modules that only read."""
+    """What the modules promise: those that write to a cluster, those that only read, those that change a node."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -67,4 +67,28 @@ attributes:
     support: full
     membership:
       - hardened.k8s.k8s
+"""
+
+    ON_NODE = r"""
+options: {}
+attributes:
+  check_mode:
+    description:
+      - Can run in C(check_mode) and return changed status prediction without modifying the target.
+    support: full
+    details:
+      - What would be written is judged by whoever is to read it, on copies.
+  diff_mode:
+    description:
+      - Returns details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    support: full
+  idempotent:
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second invocation indicates no
+        change.
+    support: full
+  platform:
+    description: Target OS/families that can be operated against.
+    platforms: linux
+    support: full
 """

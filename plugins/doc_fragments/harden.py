@@ -70,7 +70,8 @@ options:
         required: true
   allow_system:
     description:
-      - Namespaces among C(default), C(kube-*) and the one that the caller runs in that may be restricted all the same.
+      - Namespaces among C(default), C(kube-*), those of Calico and of Cilium and the one that the caller runs in that may be
+        restricted all the same.
     type: list
     elements: str
     default: []

@@ -7,20 +7,25 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import typing as t
 from dataclasses import dataclass, field
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardened.k8s.plugins.module_utils import arguments
+from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.observed import LOG_SPEC, Flow, parse
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster import flows as cluster_flows
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import rights
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.forecast import HEADER, Forecast
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.preflight import (
     RBAC_KINDS,
     Preflight,
     rendered_findings,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import Plan, is_protected, make_plan
-from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import KINDS
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError, Problem
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import (
     ACCEPT_SPEC,
     Acceptance,
@@ -29,6 +34,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.findings import (
     parse_acceptances,
     settle,
 )
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import network_cluster
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
     Context,
     Declaration,
@@ -38,8 +44,13 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
 Declare = t.Callable[[t.Mapping[str, t.Any], str, Context], Declaration]
 
 #: Kinds that take something away; rights are judged by their risk instead.
-_RESTRICTING = ("Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy")
+_RESTRICTING = (
+    *("Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy"),
+    *("NetworkPolicy.projectcalico.org", "CiliumNetworkPolicy"),
+)
 _MESSAGES = 12
+#: The option of modules that write network policies.
+OBSERVED: arguments.Spec = {"observed": {"type": "list", "elements": "dict", "default": [], "options": LOG_SPEC}}
 _ECHOED = ("state", "stage", "owner", "prune", "allow_system", "force_conflicts", "workers", "wait_timeout")
 
 
@@ -110,11 +121,22 @@ class Call:
         if self.params["state"] == "rendered":
             return self.render()
         api = Api(self.options, self.params["workers"])
-        declaration = self.declare(Context(self.params["stage"], api.minor()))
+        served = functools.lru_cache(maxsize=None)(lambda: cluster_flows.served(api))
+        declaration = self.declare(self.context(api.minor(), served))
         self.guard(declaration, api.own_namespace())
         return self.apply(api, declaration)
 
     # -- options -> objects
+
+    def context(self, minor: t.Optional[int], served: t.Optional[t.Callable[[], t.Collection[str]]] = None) -> Context:
+        return Context(
+            self.params["stage"],
+            minor,
+            served,
+            allow_system=tuple(self.params["allow_system"]),
+            today=self.today,
+            static=bool(self.params.get("static")),
+        )
 
     def declare(self, context: Context) -> Declaration:
         declaration = Declaration()
@@ -183,11 +205,14 @@ class Call:
         """Keep away from the namespaces that the cluster and this very call live in, unless they are named."""
         allowed = set(self.params["allow_system"])
 
+        def is_system(space: str) -> bool:
+            return is_protected(space) or space in network_cluster.SYSTEM
+
         def stays(ref: Ref) -> bool:
             space = ref.name if ref.kind == "Namespace" else ref.namespace
             if ref.kind not in _RESTRICTING and ref[::2] != ("ServiceAccount", "default"):
                 return True
-            if space in allowed or not (is_protected(space) or (own and space == own)):
+            if space in allowed or not (is_system(space) or (own and space == own)):
                 return True
             why = "the namespace that this call itself runs in" if space == own else "a namespace of the cluster itself"
             declaration.problem(
@@ -199,13 +224,15 @@ class Call:
             return False
 
         declaration.objects = [item for item in declaration.objects if stays(ref_of(item))]
-        declaration.withdrawn = [ref for ref in declaration.withdrawn if not is_protected(ref.namespace)]
+        declaration.withdrawn = [
+            ref for ref in declaration.withdrawn if ref.namespace in allowed or not is_system(ref.namespace)
+        ]
 
     # -- objects -> result
 
     def render(self) -> t.Tuple[t.Dict[str, t.Any], t.List[Problem]]:
         """The manifests, without a cluster."""
-        declaration = self.declare(Context(self.params["stage"]))
+        declaration = self.declare(self.context(None))
         self.guard(declaration, "")
         findings = self.settled(declaration, [*declaration.findings, *rendered_findings(declaration)], {})
         refused = {finding.ref for finding in findings if finding.refused}
@@ -240,15 +267,20 @@ class Call:
         plan = make_plan(
             api,
             declaration,
-            kinds=self.topic.kinds,
+            kinds=self.kinds(api) if prune else self.topic.kinds,
             owner=self.params["owner"],
             state=self.params["state"],
             prune=prune,
             force=force,
         )
-        found = [] if absent else [*declaration.findings, *Preflight(plan, declaration).findings(force)]
+        forecast = Forecast(api, plan)
+        found = (
+            [] if absent else [*declaration.findings, *Preflight(plan, declaration, self.module.check_mode).findings()]
+        )
+        found += [] if absent else forecast.cuts(self.observed(problems))
         pruned = {step.ref: "enforce" for step in plan.steps if step.where == "prune"}
         findings = [plan.refuse(finding) for finding in self.settled(declaration, found, pruned)]
+        flows = self.flows_diff(forecast) if self.module._diff else []
         plan.execute(self.module.check_mode, force, self.params["wait_timeout"])
         problems += [step.problem for step in plan.steps if step.problem]
         result: t.Dict[str, t.Any] = {
@@ -257,11 +289,36 @@ class Call:
             "findings": [finding.as_dict() for finding in findings],
         }
         if self.module._diff:
-            result["diff"] = [step.diff() for step in plan.steps if step.changed]
+            result["diff"] = [*(step.diff() for step in plan.steps if step.changed), *flows]
         if declaration.expectations and not absent:
             result["expectations"], failed = self.ask(api, plan, declaration)
             problems += failed
         return result, problems
+
+    def observed(self, problems: t.List[Problem]) -> t.List[Flow]:
+        """The flows that were seen, where the module takes them; a log that cannot be read is a problem."""
+        flows: t.List[Flow] = []
+        for index, log in enumerate(self.params.get("observed") or ()):
+            try:
+                flows += parse(log["format"], log["log"])
+            except ItemError as error:
+                problems.append(Problem(f"observed[{index}]", error.reason, error.remedy))
+        return list(dict.fromkeys(flows))
+
+    def flows_diff(self, forecast: Forecast) -> t.List[t.Dict[str, str]]:
+        """What is opened and closed; to say so takes rights to read that writing does without."""
+        try:
+            return forecast.diff()
+        except HardenedError as error:
+            return [
+                {"header": HEADER, "prepared": f"which flows this opens and closes is not known: {error.message}\n"}
+            ]
+
+    def kinds(self, api: Api) -> t.List[str]:
+        """The kinds that this module writes, and that the cluster serves."""
+        extensions = any(KINDS[kind].extension for kind in self.topic.kinds)
+        served = cluster_flows.served(api) if extensions else ()
+        return [kind for kind in self.topic.kinds if not KINDS[kind].extension or KINDS[kind].api_version in served]
 
     def ask(
         self, api: Api, plan: Plan, declaration: Declaration

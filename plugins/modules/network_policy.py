@@ -32,12 +32,20 @@ options:
       - The flows, by namespace. Each namespace is named once.
     type: list
     elements: dict
-    required: true
     suboptions:
       namespace:
         description: Namespace.
         type: str
         required: true
+      provider:
+        description:
+          - Whose kinds are written. V(kubernetes), the default, writes NetworkPolicies, which every network plug-in
+            that enforces any knows. V(calico) and V(cilium) write their own, which also deny and know service accounts,
+            and V(cilium) domain names. V(auto) is the one that the cluster serves.
+          - A declaration that needs what its provider lacks is refused, and a provider that has it is named.
+          - With Cilium, C(cidr) never means pods or nodes.
+        type: str
+        choices: [auto, kubernetes, calico, cilium]
       stage:
         description:
           - Stage of this item; the default is O(stage).
@@ -51,6 +59,11 @@ options:
           - Whether everything that no policy allows is denied, in and out, by policy C(default-deny).
             The default is V(true).
         type: bool
+      networks:
+        description:
+          - Lists of networks by a name, by which peers mean them (C(network)).
+            Calico has them as a NetworkSet, others in each policy.
+        type: dict
       dns:
         description:
           - Whether pods may ask the cluster's DNS, on UDP and TCP port 53, by policy C(allow-dns). The
@@ -69,6 +82,12 @@ options:
               - Flows of one name are one policy, also an ingress and an egress flow, if they are about the
                 same pods.
             type: str
+          action:
+            description:
+              - What is done with these flows. V(deny) wins over every flow of the namespace that is allowed; it needs
+                V(calico) or V(cilium), and the default deny. The default is V(allow).
+            type: str
+            choices: [allow, deny]
           to:
             description:
               - Pods of this namespace, by labels or by C(match_labels) and C(match_expressions).
@@ -90,6 +109,21 @@ options:
                   - Pods with these labels, or with C(match_labels) and C(match_expressions), of the
                     namespaces that stand beside it, else of the policy's own. V({}) is all of them.
                 type: dict
+              service_account:
+                description: Pods of this service account; with V(calico) and V(cilium).
+                type: str
+              service_account_labels:
+                description:
+                  - Pods of service accounts with these labels, or with C(match_labels) and C(match_expressions); with
+                    V(calico).
+                type: dict
+              domains:
+                description: Domain names outside, such as V(*.example.com); with V(cilium), and in egress alone.
+                type: list
+                elements: str
+              network:
+                description: Name of one of O(policies[].networks).
+                type: str
               cidr:
                 description: Network outside the cluster, without host bits.
                 type: str
@@ -114,6 +148,12 @@ options:
               - Flows of one name are one policy, also an ingress and an egress flow, if they are about the
                 same pods.
             type: str
+          action:
+            description:
+              - What is done with these flows. V(deny) wins over every flow of the namespace that is allowed; it needs
+                V(calico) or V(cilium), and the default deny. The default is V(allow).
+            type: str
+            choices: [allow, deny]
           from:
             description:
               - Pods of this namespace, by labels or by C(match_labels) and C(match_expressions).
@@ -135,6 +175,21 @@ options:
                   - Pods with these labels, or with C(match_labels) and C(match_expressions), of the
                     namespaces that stand beside it, else of the policy's own. V({}) is all of them.
                 type: dict
+              service_account:
+                description: Pods of this service account; with V(calico) and V(cilium).
+                type: str
+              service_account_labels:
+                description:
+                  - Pods of service accounts with these labels, or with C(match_labels) and C(match_expressions); with
+                    V(calico).
+                type: dict
+              domains:
+                description: Domain names outside, such as V(*.example.com); with V(cilium), and in egress alone.
+                type: list
+                elements: str
+              network:
+                description: Name of one of O(policies[].networks).
+                type: str
               cidr:
                 description: Network outside the cluster, without host bits.
                 type: str
@@ -163,11 +218,182 @@ options:
             description: Its C(spec).
             type: dict
             required: true
+  cluster_policies:
+    description:
+      - Policies of the whole cluster, which no tenant can undo (tier V(admin)) or which hold until a tenant has policies of
+        its own (V(baseline)).
+      - Pods on the host's network and host endpoints are never meant, nor is the network plug-in that runs there. Calico's
+        fail-safe ports keep nodes reachable in any case.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Name.
+        type: str
+        required: true
+      provider:
+        description:
+          - V(cluster_network_policy) writes ClusterNetworkPolicies, or AdminNetworkPolicies where only these are served.
+            V(calico) writes a GlobalNetworkPolicy in a tier of its own, V(cilium) a CiliumClusterwideNetworkPolicy, which
+            can only deny.
+          - V(auto), the default, is the first of V(calico), V(cilium) and V(cluster_network_policy) that the cluster serves.
+        type: str
+        choices: [auto, calico, cilium, cluster_network_policy]
+      stage:
+        description:
+          - Stage of this item; the default is O(stage). Below V(enforce), Calico has the policy staged (V(observe)), or logs
+            what it would deny (V(warn)); with the others nothing is written, and a finding says so.
+        type: str
+        choices: [observe, warn, enforce]
+      tier:
+        description: When it is asked, before policies of namespaces (the default, V(admin)) or after them.
+        type: str
+        choices: [admin, baseline]
+      priority:
+        description: Its place within the tier, V(0) to V(1000); the lowest is asked first. The default is V(100).
+        type: int
+      namespaces:
+        description: Only pods of namespaces with these labels, or with C(match_labels) and C(match_expressions).
+        type: dict
+      pods:
+        description: Only pods with these labels, or with C(match_labels) and C(match_expressions).
+        type: dict
+      service_account_labels:
+        description: Only pods of service accounts with these labels; with V(calico).
+        type: dict
+      include_system:
+        description:
+          - Namespaces of the cluster itself and of its network plug-in that are meant too. Without it C(kube-system),
+            C(kube-public), C(kube-node-lease), C(calico-system), C(calico-apiserver), C(tigera-operator), C(cilium) and
+            C(cilium-secrets) are left out.
+        type: list
+        elements: str
+      networks:
+        description:
+          - Lists of networks by a name, by which peers mean them (C(network)).
+            Calico has them as a GlobalNetworkSet, others in each policy.
+        type: dict
+      deny_metadata:
+        description:
+          - Whether egress to the metadata addresses is denied before all other rules. The default is V(true) in tier
+            V(admin).
+        type: bool
+      ingress:
+        description: Rules in their order; the first that is about a flow decides.
+        type: list
+        elements: dict
+        suboptions:
+          action:
+            description:
+              - V(allow) and V(deny) are final. V(pass) leaves it to the policies of namespaces.
+            type: str
+            choices: [allow, deny, pass]
+            required: true
+          from:
+            description: Who calls; all pods of the cluster without it.
+            type: list
+            elements: dict
+            suboptions:
+              namespace:
+                description: Name of a namespace.
+                type: str
+              namespace_labels:
+                description: Namespaces with these labels.
+                type: dict
+              pods:
+                description: Pods with these labels, of the namespaces that stand beside it, else of all.
+                type: dict
+              network:
+                description: Name of one of O(cluster_policies[].networks).
+                type: str
+              cidr:
+                description: Network. With V(cluster_network_policy) in egress alone, and about pods too.
+                type: str
+              service_account:
+                description: Pods of this service account; with V(calico) and V(cilium).
+                type: str
+              service_account_labels:
+                description: Pods of service accounts with these labels; with V(calico).
+                type: dict
+              domains:
+                description: Domain names; with V(cluster_network_policy) alone.
+                type: list
+                elements: str
+          ports:
+            description: As in O(policies[].ingress[].ports).
+            type: list
+            elements: raw
+      egress:
+        description: Rules in their order; the first that is about a flow decides.
+        type: list
+        elements: dict
+        suboptions:
+          action:
+            description:
+              - V(allow) and V(deny) are final. V(pass) leaves it to the policies of namespaces.
+            type: str
+            choices: [allow, deny, pass]
+            required: true
+          to:
+            description: Who is called; everybody without it.
+            type: list
+            elements: dict
+            suboptions:
+              namespace:
+                description: Name of a namespace.
+                type: str
+              namespace_labels:
+                description: Namespaces with these labels.
+                type: dict
+              pods:
+                description: Pods with these labels, of the namespaces that stand beside it, else of all.
+                type: dict
+              network:
+                description: Name of one of O(cluster_policies[].networks).
+                type: str
+              cidr:
+                description: Network. With V(cluster_network_policy) in egress alone, and about pods too.
+                type: str
+              service_account:
+                description: Pods of this service account; with V(calico) and V(cilium).
+                type: str
+              service_account_labels:
+                description: Pods of service accounts with these labels; with V(calico).
+                type: dict
+              domains:
+                description: Domain names; with V(cluster_network_policy) alone.
+                type: list
+                elements: str
+          ports:
+            description: As in O(policies[].ingress[].ports).
+            type: list
+            elements: raw
+  observed:
+    description:
+      - Flows that were seen or are needed. At stage V(enforce), policies that would cut one of them are refused.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      format:
+        description:
+          - V(hubble) is what C(hubble observe -o json) prints, V(calico) Calico's flow logs as JSON, V(vpc) VPC flow
+            logs, V(ss) the output of C(ss -tuna) on a node.
+          - V(declared) is a list of flows that are needed, each with C(from), C(to), C(port) and C(protocol). An end is a
+            C(pod) or C(workload) of a C(namespace), a C(node), an C(address) or a C(domain).
+        type: str
+        choices: [hubble, calico, vpc, ss, declared]
+        required: true
+      log:
+        description: The log, as text; of V(hubble) and V(calico) also the list of its records, of V(declared) only that.
+        type: raw
+        required: true
   owner:
     default: network_policy
 notes:
   - The caller needs the verbs list, create and patch on networkpolicies, delete on them for O(state=absent),
-    O(prune) and the policies that a stage takes away, and list on pods and namespaces.
+    O(prune) and the policies that a stage takes away, and list on pods and namespaces. With another provider than
+    V(kubernetes) it needs them on that provider's kinds.
   - Policies take effect only where the pod network enforces them; none says whether it does.
   - Policies only allow. Whoever may write NetworkPolicies in a namespace can allow more beside these.
 seealso:
@@ -190,6 +416,10 @@ EXAMPLES = r"""
           - {to: {app: api}, from: [{namespace: shop-web, pods: {app: web}}], ports: [8080]}
         egress:
           - {from: {app: api}, to: [{cidr: 192.0.2.0/24}], ports: [5432]}
+      - namespace: shop-payments
+        networks: {partners: [198.51.100.0/28, 203.0.113.64/26]}
+        egress:
+          - {from: {app: payments}, to: [{network: partners}], ports: [443]}
 
 - name: See what would be cut, before it is
   hardened.k8s.network_policy:
@@ -210,6 +440,21 @@ EXAMPLES = r"""
         raw:
           - name: sealed
             spec: {podSelector: {matchLabels: {app: vault}}, policyTypes: [Egress]}
+
+- name: Nobody reaches the metadata address or the old network, whatever tenants allow
+  hardened.k8s.network_policy:
+    cluster_policies:
+      - name: guard
+        egress:
+          - {action: deny, to: [{cidr: 198.51.100.0/24}]}
+
+- name: Names instead of networks, where Cilium is the network
+  hardened.k8s.network_policy:
+    policies:
+      - namespace: shop-web
+        provider: cilium
+        egress:
+          - {from: {app: web}, to: [{domains: [api.example.com]}], ports: [443]}
 
 - name: The manifests, for a repository
   hardened.k8s.network_policy:
@@ -315,16 +560,19 @@ manifests:
   elements: dict
 """
 
-from ansible_collections.hardened.k8s.plugins.module_utils.harden import Topic, run
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests import network
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import KINDS
+from ansible_collections.hardened.k8s.plugins.module_utils.harden import OBSERVED, Topic, run
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import network, network_cluster
 
 TOPIC = Topic(
     module="network_policy",
     items={
         "policies": (network.SPEC, network.declare),
+        "cluster_policies": (network_cluster.SPEC, network_cluster.declare),
     },
-    kinds=("NetworkPolicy",),
-    unique={"policies": ("namespace",)},
+    kinds=("NetworkPolicy", *(kind for kind, its in KINDS.items() if its.extension)),
+    unique={"policies": ("namespace",), "cluster_policies": ("name",)},
+    options=OBSERVED,
 )
 
 

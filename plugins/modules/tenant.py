@@ -204,6 +204,11 @@ options:
             description: Names of Secrets with registry credentials.
             type: list
             elements: str
+          iam_role:
+            description:
+              - AWS role of the workloads that run as it, by its name below kube2iam's base ARN, or by its ARN. It gets
+                into the namespace's allow list; pods ask for it by the annotation C(iam.amazonaws.com/role).
+            type: str
           rules:
             description: What it may do in its namespace, by a Role and a RoleBinding of its name.
             type: list
@@ -368,15 +373,521 @@ options:
             description: Rights that must not be there.
             type: list
             elements: str
+      pod_security_policy:
+        description:
+          - What the pods of this namespace may ask for beyond the level of C(pod_security), as one of the policies of
+            M(hardened.k8s.pod_security_policy). Its objects are named after the namespace.
+        type: dict
+        suboptions:
+          privileged: &privileged
+            description:
+              - Whether containers may be privileged.
+            type: bool
+          default_add_capabilities: &default_add_capabilities
+            description:
+              - Capabilities that are added to containers which neither add nor drop them. They are allowed,
+                too.
+            type: list
+            elements: str
+          required_drop_capabilities: &required_drop_capabilities
+            description:
+              - Capabilities that containers drop; filled in. Who drops C(ALL) drops each.
+            type: list
+            elements: str
+          allowed_capabilities: &allowed_capabilities
+            description:
+              - Capabilities that containers may add, by exact name; C(*) is any.
+            type: list
+            elements: str
+          volumes: &volumes
+            description:
+              - Kinds of volume that pods may have, by the names of their fields, such as V(configMap); C(*)
+                is any.
+              - A kind that is not listed is refused, also one that a later version of Kubernetes brings. With
+                V(secret), what the API server mounts for a service account's token is allowed, too.
+            type: list
+            elements: str
+          host_network: &host_network
+            description:
+              - Whether pods may share the node's network.
+            type: bool
+          host_ports: &host_ports
+            description:
+              - Ports of the node that containers may take; an empty list is none.
+            type: list
+            elements: dict
+            suboptions:
+              min:
+                description:
+                  - Smallest of them.
+                type: int
+                required: true
+              max:
+                description:
+                  - Largest of them.
+                type: int
+                required: true
+          host_pid: &host_pid
+            description:
+              - Whether pods may see the node's processes.
+            type: bool
+          host_ipc: &host_ipc
+            description:
+              - Whether pods may share the node's inter-process communication.
+            type: bool
+          se_linux: &se_linux
+            description:
+              - The SELinux options of pods and containers.
+            type: dict
+            suboptions:
+              rule:
+                description:
+                  - V(MustRunAs) requires these options, filled in for pods without any.
+                type: str
+                required: true
+                choices: [RunAsAny, MustRunAs]
+              se_linux_options:
+                description:
+                  - The options; what is left out must not be set.
+                type: dict
+                suboptions:
+                  user:
+                    description:
+                      - The user.
+                    type: str
+                  role:
+                    description:
+                      - The role.
+                    type: str
+                  type:
+                    description:
+                      - The type.
+                    type: str
+                  level:
+                    description:
+                      - The level; its categories may stand in any order.
+                    type: str
+          run_as_user: &run_as_user
+            description:
+              - The user of containers, in the container or the pod.
+            type: dict
+            suboptions:
+              rule:
+                description:
+                  - V(MustRunAs) requires a user in C(ranges), V(MustRunAsNonRoot) any but 0.
+                type: str
+                required: true
+                choices: [RunAsAny, MustRunAsNonRoot, MustRunAs]
+              ranges:
+                description:
+                  - Allowed numbers; the first one's C(min) is filled in.
+                type: list
+                elements: dict
+                suboptions:
+                  min:
+                    description:
+                      - Smallest of them.
+                    type: int
+                    required: true
+                  max:
+                    description:
+                      - Largest of them.
+                    type: int
+                    required: true
+          run_as_group: &run_as_group
+            description:
+              - The group of containers, in the container or the pod.
+            type: dict
+            suboptions:
+              rule:
+                description:
+                  - V(MustRunAs) requires it in C(ranges), V(MayRunAs) only where it is set.
+                type: str
+                required: true
+                choices: [RunAsAny, MayRunAs, MustRunAs]
+              ranges:
+                description:
+                  - Allowed numbers; the first one's C(min) is filled in.
+                type: list
+                elements: dict
+                suboptions:
+                  min:
+                    description:
+                      - Smallest of them.
+                    type: int
+                    required: true
+                  max:
+                    description:
+                      - Largest of them.
+                    type: int
+                    required: true
+          supplemental_groups: &supplemental_groups
+            description:
+              - The further groups of pods.
+            type: dict
+            suboptions:
+              rule:
+                description:
+                  - V(MustRunAs) requires it in C(ranges), V(MayRunAs) only where it is set.
+                type: str
+                required: true
+                choices: [RunAsAny, MayRunAs, MustRunAs]
+              ranges:
+                description:
+                  - Allowed numbers; the first one's C(min) is filled in.
+                type: list
+                elements: dict
+                suboptions:
+                  min:
+                    description:
+                      - Smallest of them.
+                    type: int
+                    required: true
+                  max:
+                    description:
+                      - Largest of them.
+                    type: int
+                    required: true
+          fs_group: &fs_group
+            description:
+              - The group that owns a pod's volumes.
+            type: dict
+            suboptions:
+              rule:
+                description:
+                  - V(MustRunAs) requires it in C(ranges), V(MayRunAs) only where it is set.
+                type: str
+                required: true
+                choices: [RunAsAny, MayRunAs, MustRunAs]
+              ranges:
+                description:
+                  - Allowed numbers; the first one's C(min) is filled in.
+                type: list
+                elements: dict
+                suboptions:
+                  min:
+                    description:
+                      - Smallest of them.
+                    type: int
+                    required: true
+                  max:
+                    description:
+                      - Largest of them.
+                    type: int
+                    required: true
+          read_only_root_filesystem: &read_only_root_filesystem
+            description:
+              - Whether containers must have a read-only root; filled in.
+            type: bool
+          default_allow_privilege_escalation: &default_allow_privilege_escalation
+            description:
+              - What C(allowPrivilegeEscalation) is, where a container does not say.
+            type: bool
+          allow_privilege_escalation: &allow_privilege_escalation
+            description:
+              - Whether containers may gain more privileges than they begin with; V(false) is filled in.
+            type: bool
+          allowed_host_paths: &allowed_host_paths
+            description:
+              - Paths of the node that pods may mount; an empty list is none. That they may mount any at all
+                is said in C(volumes).
+            type: list
+            elements: dict
+            suboptions:
+              path_prefix:
+                description:
+                  - The path, with all below it.
+                type: str
+                required: true
+              read_only:
+                description:
+                  - Whether containers may only mount it read-only.
+                type: bool
+          allowed_flex_volumes: &allowed_flex_volumes
+            description:
+              - FlexVolume drivers that pods may use; an empty list is none.
+            type: list
+            elements: str
+          allowed_csi_drivers: &allowed_csi_drivers
+            description:
+              - CSI drivers that pods may use inline; an empty list is none.
+            type: list
+            elements: str
+          allowed_unsafe_sysctls: &allowed_unsafe_sysctls
+            description:
+              - Sysctls that pods may set beside the safe ones of the cluster's version. One that ends with
+                C(*) stands for all that begin so.
+            type: list
+            elements: str
+          forbidden_sysctls: &forbidden_sysctls
+            description:
+              - Sysctls that pods may not set, also safe ones. Once this or C(allowed_unsafe_sysctls) is
+                declared, all others are refused.
+            type: list
+            elements: str
+          allowed_proc_mount_types: &allowed_proc_mount_types
+            description:
+              - Types of C(procMount) that containers may have. One that names none has V(Default).
+            type: list
+            elements: str
+          runtime_class: &runtime_class
+            description:
+              - The runtime class of pods.
+            type: dict
+            suboptions:
+              allowed_runtime_class_names:
+                description:
+                  - Names that pods may have, C(*) for any; an empty list is none. A pod without one is always
+                    allowed.
+                type: list
+                elements: str
+              default_runtime_class_name:
+                description:
+                  - The name that pods without one get.
+                type: str
+          allowed_seccomp_profiles: &allowed_seccomp_profiles
+            description:
+              - Seccomp profiles that pods must have and containers may have, written V(runtime/default),
+                V(localhost/<path>) or V(unconfined). One that ends with C(*) stands for all that begin so. An
+                empty list means that none may be set.
+            type: list
+            elements: str
+          default_seccomp_profile: &default_seccomp_profile
+            description:
+              - Seccomp profile of pods that name none.
+            type: str
+          allowed_app_armor_profiles: &allowed_app_armor_profiles
+            description:
+              - AppArmor profiles of which each container must have one, written likewise.
+            type: list
+            elements: str
+          default_app_armor_profile: &default_app_armor_profile
+            description:
+              - AppArmor profile of containers that name none.
+            type: str
+          supplemental_groups_policy: &supplemental_groups_policy
+            description:
+              - Policy that pods must have; filled in. Without V(Strict), a container also gets the groups
+                that its image lists, whatever C(supplemental_groups) says. Needs Kubernetes 1.33.
+            type: str
+            choices: [Strict, Merge]
+          allowed_image_registries: &allowed_image_registries
+            description:
+              - Registries, or parts of them, that images must be from, such as V(registry.example.com/shop).
+                Names without a registry are from V(docker.io).
+            type: list
+            elements: str
+          require_image_digest: &require_image_digest
+            description:
+              - Whether images must be named by their digest.
+            type: bool
+          automount_service_account_token: &automount_service_account_token
+            description:
+              - Whether pods may be given the token of their service account. With V(false) the pod or its
+                service account has to say no.
+            type: bool
+          host_users: &host_users
+            description:
+              - Whether pods may share the node's user namespace. With V(false) they set C(hostUsers) to
+                false.
+            type: bool
+          host_probes: &host_probes
+            description:
+              - Whether probes and lifecycle handlers may name a host.
+            type: bool
+          ephemeral_containers: &ephemeral_containers
+            description:
+              - Whether containers may be added to running pods for debugging.
+            type: bool
+          use: &use
+            description:
+              - Whether the requester or the pod's service account needs the right to use this policy, the
+                verb C(use) on C(podsecuritypolicies) of the API group C(policy) under the policy's name, as
+                with PodSecurityPolicy.
+            type: bool
+          any_of:
+            description:
+              - Policies of which a pod needs to pass one. One that admits the pod as it is goes before one
+                that would fill something in, then the name decides.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description:
+                  - Name of this one, by which it is used.
+                type: str
+                required: true
+              use: *use
+              privileged: *privileged
+              default_add_capabilities: *default_add_capabilities
+              required_drop_capabilities: *required_drop_capabilities
+              allowed_capabilities: *allowed_capabilities
+              volumes: *volumes
+              host_network: *host_network
+              host_ports: *host_ports
+              host_pid: *host_pid
+              host_ipc: *host_ipc
+              se_linux: *se_linux
+              run_as_user: *run_as_user
+              run_as_group: *run_as_group
+              supplemental_groups: *supplemental_groups
+              fs_group: *fs_group
+              read_only_root_filesystem: *read_only_root_filesystem
+              default_allow_privilege_escalation: *default_allow_privilege_escalation
+              allow_privilege_escalation: *allow_privilege_escalation
+              allowed_host_paths: *allowed_host_paths
+              allowed_flex_volumes: *allowed_flex_volumes
+              allowed_csi_drivers: *allowed_csi_drivers
+              allowed_unsafe_sysctls: *allowed_unsafe_sysctls
+              forbidden_sysctls: *forbidden_sysctls
+              allowed_proc_mount_types: *allowed_proc_mount_types
+              runtime_class: *runtime_class
+              allowed_seccomp_profiles: *allowed_seccomp_profiles
+              default_seccomp_profile: *default_seccomp_profile
+              allowed_app_armor_profiles: *allowed_app_armor_profiles
+              default_app_armor_profile: *default_app_armor_profile
+              supplemental_groups_policy: *supplemental_groups_policy
+              allowed_image_registries: *allowed_image_registries
+              require_image_digest: *require_image_digest
+              automount_service_account_token: *automount_service_account_token
+              host_users: *host_users
+              host_probes: *host_probes
+              ephemeral_containers: *ephemeral_containers
+          mutate:
+            description:
+              - Whether defaults are filled in rather than required. The default is V(true) from Kubernetes
+                1.36 on, which is needed for it.
+            type: bool
+          exceptions:
+            description:
+              - Workloads that are let off, each with an owner, a reason and a last day. They are listed in
+                RV(findings); after the last day the declaration is an error, and the API server refuses new
+                pods by itself.
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description:
+                  - Name of the exception.
+                type: str
+                required: true
+              rules:
+                description:
+                  - Options whose rules do not hold; the default is all of them. V(seccomp), V(app_armor) and
+                    V(sysctls) stand for the options about these.
+                type: list
+                elements: str
+                choices:
+                  - privileged
+                  - allow_privilege_escalation
+                  - host_network
+                  - host_pid
+                  - host_ipc
+                  - host_ports
+                  - host_users
+                  - host_probes
+                  - allowed_capabilities
+                  - required_drop_capabilities
+                  - default_add_capabilities
+                  - read_only_root_filesystem
+                  - run_as_user
+                  - run_as_group
+                  - supplemental_groups
+                  - supplemental_groups_policy
+                  - fs_group
+                  - se_linux
+                  - seccomp
+                  - app_armor
+                  - allowed_proc_mount_types
+                  - sysctls
+                  - volumes
+                  - allowed_host_paths
+                  - allowed_flex_volumes
+                  - allowed_csi_drivers
+                  - runtime_class
+                  - allowed_image_registries
+                  - require_image_digest
+                  - automount_service_account_token
+                  - ephemeral_containers
+              namespaces:
+                description:
+                  - Namespaces in which it holds; the default is those that the policy names.
+                type: list
+                elements: str
+              match_labels:
+                description:
+                  - Labels of the pods. Only those whom C(guard) names, C(system:masters) and the cluster's
+                    own controllers may make or change pods and workloads so that these labels cover them.
+                type: dict
+              service_accounts:
+                description:
+                  - Service accounts of the pods, likewise.
+                type: list
+                elements: str
+              owner:
+                description:
+                  - Who wants it.
+                type: str
+                required: true
+              reason:
+                description:
+                  - Why.
+                type: str
+                required: true
+              expires:
+                description:
+                  - Its last day, as YYYY-MM-DD.
+                type: str
+                required: true
+          guard:
+            description:
+              - Who alone, beside C(system:masters), may claim an exception by labels or service account, and
+                change the labels that C(namespace_selector) selects by.
+            type: list
+            elements: dict
+            suboptions:
+              user:
+                description:
+                  - Name of a user.
+                type: str
+              group:
+                description:
+                  - Name of a group.
+                type: str
+              service_account:
+                description:
+                  - Name of a service account.
+                type: str
+              namespace:
+                description:
+                  - Namespace of the service account.
+                type: str
+      iam_roles:
+        description:
+          - Further AWS roles that kube2iam may give to pods of this namespace, beside those of
+            O(tenants[].service_accounts[].iam_role). C([]) alone allows none.
+        type: list
+        elements: str
       network:
         description: Network policies. C({}) denies everything but DNS; without it none is touched.
         type: dict
         suboptions:
+          provider:
+            description:
+              - Whose kinds are written, as in O(hardened.k8s.network_policy#module:policies[].provider). The default is
+                V(kubernetes).
+            type: str
+            choices: [auto, kubernetes, calico, cilium]
           default_deny:
             description:
               - Whether everything that no policy allows is denied, in and out, by policy
                 C(default-deny). The default is V(true).
             type: bool
+          networks:
+            description:
+              - Lists of networks by a name, by which peers mean them (C(network)).
+                Calico has them as a NetworkSet, others in each policy.
+            type: dict
           dns:
             description:
               - Whether pods may ask the cluster's DNS, by policy C(allow-dns). The default is V(true), the pods
@@ -395,6 +906,11 @@ options:
                   - Name of the policy; the default follows from the pods' labels. Flows of one
                     name are one policy.
                 type: str
+              action:
+                description:
+                  - What is done with these flows; V(deny) with V(calico) and V(cilium). The default is V(allow).
+                type: str
+                choices: [allow, deny]
               to:
                 description:
                   - Pods of this namespace, by labels or by C(match_labels) and
@@ -414,6 +930,21 @@ options:
                   pods:
                     description: Pods with these labels, of the namespaces named beside it, else of the policy's own.
                     type: dict
+                  service_account:
+                    description: Pods of this service account; with V(calico) and V(cilium).
+                    type: str
+                  service_account_labels:
+                    description:
+                      - Pods of service accounts with these labels, or with C(match_labels) and C(match_expressions);
+                        with V(calico).
+                    type: dict
+                  domains:
+                    description: Domain names outside; with V(cilium), and in egress alone.
+                    type: list
+                    elements: str
+                  network:
+                    description: Name of one of O(tenants[].network.networks).
+                    type: str
                   cidr:
                     description: Network outside the cluster, without host bits.
                     type: str
@@ -439,6 +970,11 @@ options:
                   - Name of the policy; the default follows from the pods' labels. Flows of one
                     name are one policy.
                 type: str
+              action:
+                description:
+                  - What is done with these flows; V(deny) with V(calico) and V(cilium). The default is V(allow).
+                type: str
+                choices: [allow, deny]
               from:
                 description:
                   - Pods of this namespace, by labels or by C(match_labels) and
@@ -458,6 +994,21 @@ options:
                   pods:
                     description: Pods with these labels, of the namespaces named beside it, else of the policy's own.
                     type: dict
+                  service_account:
+                    description: Pods of this service account; with V(calico) and V(cilium).
+                    type: str
+                  service_account_labels:
+                    description:
+                      - Pods of service accounts with these labels, or with C(match_labels) and C(match_expressions);
+                        with V(calico).
+                    type: dict
+                  domains:
+                    description: Domain names outside; with V(cilium), and in egress alone.
+                    type: list
+                    elements: str
+                  network:
+                    description: Name of one of O(tenants[].network.networks).
+                    type: str
                   cidr:
                     description: Network outside the cluster, without host bits.
                     type: str
@@ -517,6 +1068,26 @@ options:
       - Named sets of tenant options, to be completed by tenants.
     type: dict
     default: {}
+  observed:
+    description:
+      - Flows that were seen or are needed. At stage V(enforce), policies that would cut one of them are refused.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      format:
+        description:
+          - V(hubble) is what C(hubble observe -o json) prints, V(calico) Calico's flow logs as JSON, V(vpc) VPC flow
+            logs, V(ss) the output of C(ss -tuna) on a node.
+          - V(declared) is a list of flows that are needed, each with C(from), C(to), C(port) and C(protocol). An end is a
+            C(pod) or C(workload) of a C(namespace), a C(node), an C(address) or a C(domain).
+        type: str
+        choices: [hubble, calico, vpc, ss, declared]
+        required: true
+      log:
+        description: The log, as text; of V(hubble) and V(calico) also the list of its records, of V(declared) only that.
+        type: raw
+        required: true
   owner:
     default: tenant
 notes:
@@ -671,7 +1242,7 @@ manifests:
   elements: dict
 """
 
-from ansible_collections.hardened.k8s.plugins.module_utils.harden import Topic, run
+from ansible_collections.hardened.k8s.plugins.module_utils.harden import OBSERVED, Topic, run
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import tenant
 
 TOPIC = Topic(
@@ -679,9 +1250,9 @@ TOPIC = Topic(
     items={
         "tenants": (tenant.SPEC, tenant.declare),
     },
-    kinds=tenant.KINDS,
+    kinds=(*tenant.KINDS, *tenant.EXTENSIONS),
     unique={"tenants": ("name",)},
-    options={"profiles": {"type": "dict", "default": {}}},
+    options={"profiles": {"type": "dict", "default": {}}, **OBSERVED},
     expand=tenant.expand,
 )
 

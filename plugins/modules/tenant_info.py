@@ -115,7 +115,7 @@ def tenants(
     api: Api, names: t.Optional[t.Sequence[str]], selector: str
 ) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
     """The namespaces asked for, each described as a tenant; and what of them options cannot say."""
-    found = read_namespaces(api, tenant.KINDS, names, selector)
+    found = read_namespaces(api, tenant.WITHIN, names, selector)
     missing = sorted(set(names or ()) - set(found))
     if missing and not selector:
         raise HardenedError(f"there is no namespace {', '.join(missing)}", "Correct names, or leave it out for all")

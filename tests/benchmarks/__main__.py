@@ -26,11 +26,12 @@ from pathlib import Path
 
 import urllib3
 
+from tests.benchmarks import flows, pod_security
 from tests.gates.collection import linked, variables
-from tests.gates.environment import ROOT, kubernetes_core
+from tests.gates.environment import ROOT, community_collections
 from tests.support.examples import OBJECTS, tenant
 from tests.support.modules import run_module, spawn_module
-from tests.testbed.control_plane import ControlPlane
+from tests.testbed.control_plane import AuditMark, ControlPlane
 
 WORKERS = 8
 LOOPED = 36
@@ -58,7 +59,7 @@ class Bench:
         self.environment = {
             **os.environ,
             **variables(linked()),
-            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(linked()), str(kubernetes_core())]),
+            "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(linked()), str(community_collections())]),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "K8S_AUTH_KUBECONFIG": str(cluster.kubeconfig),
         }
@@ -167,7 +168,7 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def sent(cluster: ControlPlane, mark: int) -> list[str]:
+def sent(cluster: ControlPlane, mark: AuditMark) -> list[str]:
     """The verbs of the requests that this collection sent since a mark."""
     return [e["verb"] for e in cluster.audit(mark) if e.get("userAgent", "").startswith("hardened.k8s")]
 
@@ -251,6 +252,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             bench = Bench(cluster, Path(scratch), *((4, 1) if smoke else (100, 3)))
             lines = list(measure(bench, 8 if smoke else 834))
+        lines += ["", *(flows.measure(50, 60) if smoke else flows.measure())]
+        lines += ["", *(pod_security.measure(cluster, 5, 50) if smoke else pod_security.measure(cluster))]
     finally:
         cluster.down()
     table = "\n".join(lines)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.modules import run_module
 from tests.support.proxy import FaultProxy
-from tests.testbed.control_plane import ControlPlane
+from tests.testbed.control_plane import AuditMark, ControlPlane
 
 NOBODY = {"HOME": "/nonexistent", "KUBECONFIG": "/nonexistent/config"}
 
@@ -28,7 +28,7 @@ def reach(options: dict[str, t.Any], environ: dict[str, str] | None = None) -> N
     assert [tenant["name"] for tenant in result["tenants"]] == ["default"]
 
 
-def seen_as(cluster: ControlPlane, mark: int) -> set[str]:
+def seen_as(cluster: ControlPlane, mark: AuditMark) -> set[str]:
     """The users that this collection's requests came from since a mark, impersonation considered."""
     return {
         (event.get("impersonatedUser") or event["user"])["username"]

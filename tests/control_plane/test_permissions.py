@@ -22,7 +22,7 @@ RULES: dict[str, Rules] = yaml.safe_load(Path(__file__).with_name("permissions.y
 #: What the examples grant, and so what the caller must hold.
 HELD: Rules = [
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-    {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"]},
+    {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind", "escalate"]},
 ]
 
 
@@ -91,12 +91,49 @@ def _network_policy(name: str) -> Calls:
     yield {"policies": [{"namespace": name}], "stage": "observe", "prune": True}
 
 
+def _pod_security_policy(name: str) -> Calls:
+    for user in (1000, 2000):
+        ranges = [{"min": 1000, "max": user}]
+        policy = {"name": name, "namespaces": [name], "run_as_user": {"rule": "MustRunAs", "ranges": ranges}}
+        yield {"policies": [policy]}
+    yield {"prune": True}
+
+
+def _pod_security_info(name: str) -> Calls:
+    yield {"names": [name], "level": "restricted"}
+
+
+def _kube2iam(name: str) -> Calls:
+    base, home = "arn:aws:iam::111122223333:role/k8s/prod/", f"{name}-agent"
+    agent = {"name": f"{name}-agent", "namespace": home, "base_role_arn": base, "region": "eu-central-1"}
+    for port in (8181, 9181):
+        yield {
+            "agents": [{**agent, "image": f"registry.example/kube2iam@sha256:{'0' * 64}", "port": port}],
+            "namespaces": [{"name": name, "allowed_roles": [f"web-{port}"]}],
+            "guards": [{"name": name, "stage": "observe", "users": [f"user-{port}"]}],
+        }
+    # the namespace stays, and what was in it goes by itself
+    yield {"namespaces": [{"name": home, "allowed_roles": []}], "prune": True}
+    yield {"prune": True}
+
+
 def _tenant(name: str) -> Calls:
     expect = [{"service_account": "web", "can": ["get configmaps web"]}]
     for team in ("a", "b"):
         labels = {"team": team}
-        yield {"tenants": [tenant(f"{name}-new", labels=labels, expect=expect), tenant(name, labels=labels)]}
+        policy = {"read_only_root_filesystem": True, "host_network": team == "a"}
+        there = tenant(name, labels=labels, pod_security_policy=policy)
+        yield {"tenants": [tenant(f"{name}-new", labels=labels, expect=expect), there]}
     yield {"tenants": [tenant(name)], "prune": True}
+
+
+def _network_flow_info(name: str) -> Calls:
+    yield {"namespaces": [name]}
+
+
+def _network_probe(name: str) -> Calls:
+    flow = {"from": {"namespace": name}, "to": {"namespace": name}, "port": 80, "expect": "allowed"}
+    yield {"flows": [flow], "timeout": 0, "settle": 0}
 
 
 def _tenant_info(name: str) -> Calls:
@@ -109,8 +146,13 @@ CALLS: dict[str, t.Callable[[str], Calls]] = {
     "resource_quota": _resource_quota,
     "rbac": _rbac,
     "network_policy": _network_policy,
+    "pod_security_policy": _pod_security_policy,
+    "pod_security_info": _pod_security_info,
+    "kube2iam": _kube2iam,
     "tenant": _tenant,
     "tenant_info": _tenant_info,
+    "network_flow_info": _network_flow_info,
+    "network_probe": _network_probe,
 }
 
 
@@ -118,7 +160,8 @@ def outcome(run: Runner, module: str, caller: Caller) -> list[str]:
     """What goes wrong in all of it."""
     wrong = []
     for params in CALLS[module](caller.name):
-        owner: dict[str, t.Any] = {} if module == "tenant_info" else {"owner": caller.name}
+        owned = module != "network_probe" and not module.endswith("_info")
+        owner: dict[str, t.Any] = {"owner": caller.name} if owned else {}
         result = run(module, impersonate_user=caller.name, **owner, **params)
         if result.get("failed"):
             wrong.append(result["msg"])
@@ -126,12 +169,18 @@ def outcome(run: Runner, module: str, caller: Caller) -> list[str]:
 
 
 def pod_of(name: str) -> dict[str, t.Any]:
+    """One that says all that is asked of it: the oldest Kubernetes has nothing that fills it in."""
     made = pod("web", name, requests={"cpu": "100m", "memory": "1Mi"}, limits={"cpu": "100m", "memory": "1Mi"})
     made["spec"]["serviceAccountName"] = "default"
     made["spec"]["automountServiceAccountToken"] = False
-    made["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    made["spec"]["securityContext"] = {
+        "runAsUser": 1000,
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     made["spec"]["containers"][0]["securityContext"] = {
         "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
     return made
@@ -185,7 +234,10 @@ def single_rights(rules: Rules) -> list[tuple[str, str, str]]:
 
 
 #: The server rarely asks for these: a namespace that is not Active at once, a controller that is quicker than we are.
-RARELY = {("namespace", "namespaces", "get"), ("namespace", "serviceaccounts", "create")}
+RARELY = {
+    *(("namespace", "namespaces", "get"), ("namespace", "serviceaccounts", "create")),
+    ("kube2iam", "namespaces", "get"),
+}
 #: The tenant module's rights are those of its parts (see tests/unit/test_permissions.py).
 ONE_BY_ONE = [
     (module, *right)

@@ -76,6 +76,40 @@ def test_a_fleet_without_clusters_is_not_the_cluster_at_hand(
     assert spaces(cluster, prefix) == []
 
 
+PSP = """\
+apiVersion: policy/v1beta1
+kind: PodSecurityPolicy
+metadata: {name: small}
+spec:
+  privileged: false
+  seLinux: {rule: RunAsAny}
+  runAsUser: {rule: MustRunAsNonRoot}
+  supplementalGroups: {rule: RunAsAny}
+  fsGroup: {rule: RunAsAny}
+  volumes: [configMap]
+"""
+
+
+def test_pod_security_policies_are_converted_and_watched_first(
+    cluster: ControlPlane, prefix: str, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "psp.yml", tmp_path / "pod_security.yml"
+    before.write_text(PSP)
+    said = run_playbook(
+        "hardened.k8s.convert_psp", "-e", f"psp_manifests={before} psp_options={after} psp_name={prefix}", environ={}
+    )
+    assert said["rc"] == 0, said["output"]
+    assert "small: no seccomp profile may be set, as before" in said["output"]
+    options = ["-e", f"@{after}", "-e", f"cluster_stage=observe cluster_owner={prefix}"]
+    for changed in (1, 0):
+        result = harden(*options, K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
+        assert result["rc"] == 0, result["output"]
+        assert result["stats"]["localhost"]["changed"] == changed
+    undone = harden(*options, "-e", "cluster_state=absent", K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
+    assert undone["stats"]["localhost"]["changed"] == 1
+    assert prefix not in cluster.kubectl("get", "validatingadmissionpolicies", "-o", "name")
+
+
 def test_an_empty_declaration_is_told_before_it_prunes_everything(cluster: ControlPlane) -> None:
     result = harden("-e", "cluster_prune=true", K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
     assert result["rc"] != 0

@@ -17,9 +17,11 @@ from ansible_collections.hardened.k8s.plugins.module_utils.checks import rbac
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import api_resources
 
 from tests.control_plane.conftest import Runner
+from tests.support.admission import until
 from tests.testbed.control_plane import ControlPlane
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "one"}, "stringData": {"password": "hunter2"}}
 _LABEL = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}
 
@@ -74,6 +76,11 @@ def ask(cluster: ControlPlane, run: Runner, prefix: str) -> t.Callable[..., Ask]
             bindings=[{**bound, "role": "r", "subjects": subjects}],
             stage="warn",
         )
+        resource, _slash, subresource = rule["resources"][0].partition("/")
+        attributes = {"namespace": prefix, "resource": resource, "subresource": subresource, "verb": rule["verbs"][0]}
+        review = {"spec": {"user": prefix, "resourceAttributes": {**attributes, "name": names.partition(" ")[0]}}}
+        # the API server takes a moment to take notice
+        until(lambda: cluster.request("POST", _REVIEWS, review)["status"]["allowed"])
 
         def call(method: str, path: str, body: t.Any = None, kind: str = "merge-patch+json") -> str:
             asked = urllib.request.Request(

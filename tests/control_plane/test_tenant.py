@@ -13,13 +13,10 @@ import pytest
 
 from tests.control_plane.conftest import Requests, Runner
 from tests.support.examples import OBJECTS, pod, tenant
+from tests.support.modules import actions
 from tests.testbed.control_plane import ControlPlane
 
 Count = t.Callable[[], Requests]
-
-
-def actions(result: dict[str, t.Any]) -> dict[str, str]:
-    return {f"{o['kind']}/{o['namespace']}/{o['name']}": o["action"] for o in result["objects"]}
 
 
 def test_a_first_run_creates_everything_and_a_second_one_sends_no_write(
@@ -214,14 +211,20 @@ def test_prune_touches_only_its_owner_and_never_a_namespace_with_pods(
     run: Runner, cluster: ControlPlane, prefix: str
 ) -> None:
     one, two = f"{prefix}-one", f"{prefix}-two"
-    run("tenant", tenants=[{"name": one}, {"name": two}], owner=one)
+    run("tenant", tenants=[{"name": one}, {"name": two, "quota": {"pods": 2}, "network": {}}], owner=one)
     run("rbac", service_accounts=[{"name": "other", "namespace": two}], owner=two)
     cluster.kubectl("create", "serviceaccount", "foreign", "-n", two)
     cluster.request("POST", f"/api/v1/namespaces/{two}/pods", pod("busy", two))
-    refused = run("tenant", tenants=[{"name": one}], owner=one, prune=True)
-    assert refused["failed"]
-    assert "namespace/running-pods" in refused["msg"]
-    assert "busy" in refused["msg"]
+    for check in (True, False):
+        refused = run("tenant", check=check, diff=True, tenants=[{"name": one}], owner=one, prune=True)
+        assert refused["failed"]
+        assert "namespace/running-pods" in refused["msg"]
+        assert "busy" in refused["msg"]
+        # neither is what is in it, nor said to be
+        assert not refused["changed"]
+        assert refused["diff"] == []
+        assert set(actions(refused).values()) == {"unchanged", "refused"}
+    assert "allow-dns" in cluster.kubectl("get", "networkpolicies", "-n", two, "-o", "name")
     assert two in cluster.kubectl("get", "namespaces", "-o", "name")
     accept = [{"rule": "namespace/running-pods", "name": two, "reason": "test", "expires": "2999-12-31"}]
     cluster.kubectl("delete", "pod", "busy", "-n", two, "--force", "--grace-period=0")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.testbed.cluster import StartError
-from tests.testbed.control_plane import API, COMPONENTS, ControlPlane
+from tests.testbed.control_plane import API, COMPONENTS, AuditMark, ControlPlane
 from tests.testbed.processes import Processes
 from tests.testbed.versions import KUBERNETES
 
@@ -94,6 +94,17 @@ def test_every_request_is_in_the_log_as_soon_as_it_is_answered(cluster: ControlP
         cluster.get(path)
         (event,) = [event for event in cluster.audit(mark) if event["requestURI"] == path]
         assert (event["verb"], event["userAgent"], event["user"]["username"]) == ("list", "testbed", "admin")
+
+
+def test_what_was_received_before_a_mark_is_not_counted_after_it(cluster: ControlPlane, prefix: str) -> None:
+    """As when whoever sent it was killed, and the server answers it all the same."""
+    path = f"/api/v1/namespaces?labelSelector={prefix}"
+    cluster.get(path)
+    offset, late = cluster.audit_mark()
+    assert path in [event["requestURI"] for event in cluster.audit()]
+    assert path in [event["requestURI"] for event in cluster.audit(AuditMark(0, late[:10]))]
+    assert path not in [event["requestURI"] for event in cluster.audit(AuditMark(0, late))]
+    assert offset
 
 
 def test_users_are_who_their_certificates_and_tokens_say(cluster: ControlPlane, prefix: str) -> None:

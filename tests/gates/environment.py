@@ -30,10 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "tests" / "requirements"
 
 #: Name of an environment -> the Pythons that its locked file is good for; the first that is there is taken.
-PYTHONS = {"test": ["3.11"], "oldest": ["3.11"], "newest": ["3.12", "3.13", "3.14"]}
+PYTHONS = {"test": ["3.11"], "aws": ["3.11"], "oldest": ["3.11"], "newest": ["3.12", "3.13", "3.14"]}
 
-#: Where the benchmarks take kubernetes.core from: the community package of ansible-core 2.19.
+#: Where the benchmarks take other collections from: the community package of ansible-core 2.19.
 COMMUNITY_PACKAGE = "ansible==12.3.0"
+COMMUNITY_COLLECTIONS = ("amazon.aws", "kubernetes.core")
 
 
 def cache() -> Path:
@@ -67,17 +68,17 @@ def make(name: str) -> Path:
     return directory
 
 
-def kubernetes_core() -> Path:
-    """A collections path that holds kubernetes.core as the community package has it."""
-    directory = cache() / "collections" / COMMUNITY_PACKAGE.replace("==", "-")
+def community_collections() -> Path:
+    """A collections path that holds the collections that we compare with, as the community package has them."""
+    directory = cache() / "collections" / "-".join([COMMUNITY_PACKAGE.replace("==", "-"), *COMMUNITY_COLLECTIONS])
     with _made_once(directory) as missing:
         if missing:
-            say(f"fetching kubernetes.core out of {COMMUNITY_PACKAGE}")
+            say(f"fetching {' and '.join(COMMUNITY_COLLECTIONS)} out of {COMMUNITY_PACKAGE}")
             pip = [uv(), "tool", "run", "--quiet", "pip", "download", "--quiet", "--no-deps"]
             _run(*pip, "--dest", str(directory), COMMUNITY_PACKAGE)
             (wheel,) = directory.glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
-                ours = "ansible_collections/kubernetes/core/"
+                ours = tuple(f"ansible_collections/{name.replace('.', '/')}/" for name in COMMUNITY_COLLECTIONS)
                 archive.extractall(directory, [name for name in archive.namelist() if name.startswith(ours)])
             wheel.unlink()
     return directory

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import typing as t
+from pathlib import Path
 
 from testinfra.host import Host
 
@@ -21,10 +23,12 @@ class Cluster:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        # a link to the instance's own
+        self._name = Path(os.environ["KUBECONFIG"]).resolve().parent.name
 
     def run(self, *arguments: str, text: str = "") -> tuple[bool, str]:
         """Whether kubectl succeeded, and all that it said."""
-        command = shlex.join(["python3", "-m", "tests.testbed", "kubectl", "--name", "molecule", *arguments])
+        command = shlex.join(["python3", "-m", "tests.testbed", "kubectl", "--name", self._name, *arguments])
         done = self._host.run(f"printf %s {shlex.quote(text)} | {command}" if text else command)
         return done.rc == 0, f"{done.stdout}{done.stderr}".strip()
 

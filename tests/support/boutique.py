@@ -92,12 +92,13 @@ def address(callee: str) -> str:
 def _deployment(name: str, image: str) -> Manifest:
     labels = {"app": name}
     cpu_request, memory_request, cpu, memory = RESOURCES[name]
-    environ = {"SERVICE": name, "PORT": str(PORTS.get(name, ""))}
+    environ = {"SERVICE": name}
     environ |= {
-        f"{callee.upper().replace('-', '_')}_ADDR": address(callee) for caller, callee, _port in CALLS if caller == name
+        f"{callee.upper().replace('-', '_')}_ADDR": address(callee)
+        for caller, callee, _port in sorted(CALLS)  # the same text in every process
+        if caller == name
     }
-    if name not in PORTS:
-        environ["CLIENT"] = "true"
+    environ |= {"PORT": str(PORTS[name])} if name in PORTS else {"CLIENT": "true"}
     container = {
         "name": "server",
         "image": image,

@@ -91,3 +91,8 @@ def _recap(output: str) -> dict[str, dict[str, int]]:
         if colon:
             hosts[host.strip()] = {key: int(value) for key, value in (part.split("=") for part in counts.split())}
     return hosts
+
+
+def actions(result: Result) -> dict[str, str]:
+    """What was done with each object, by ``kind/namespace/name``."""
+    return {f"{o['kind']}/{o['namespace']}/{o['name']}": o["action"] for o in result["objects"]}

@@ -34,7 +34,9 @@ def test_every_option_of_the_module_but_the_connection_is_a_variable_of_the_same
     (call,) = [task["hardened.k8s.tenant"] for task in read("tasks/apply.yml") if "hardened.k8s.tenant" in task]
     assert call == {name: f"{{{{ cluster_{name} }}}}" for name in call}
     assert set(call) == set(module) - set(CONNECTION)
-    assert {f"cluster_{name}" for name in call} == set(OPTIONS)
+    others = {"cluster_network_policies", "cluster_pod_security_policies", "cluster_guards"}
+    others |= {f"cluster_kube2iam_{name}" for name in ("agents", "namespaces", "guards")}
+    assert {f"cluster_{name}" for name in call} | others == set(OPTIONS)
     for name in call:
         option = OPTIONS[f"cluster_{name}"]
         assert option["type"] == module[name]["type"]

@@ -13,7 +13,10 @@ import yaml
 
 from tests.gates.environment import ROOT
 
-MODULES = {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+_MODULES = {path.stem: path.read_text() for path in (ROOT / "plugins" / "modules").glob("*.py")}
+MODULES = set(_MODULES)
+#: Those that run on nodes, and connect to no cluster.
+NODE_MODULES = {name for name, text in _MODULES.items() if "plugins.module_utils.node" in text}
 
 #: What certification looks for in README.md.
 SECTIONS = [
@@ -30,11 +33,17 @@ def _yaml(name: str) -> t.Any:
     return yaml.safe_load(_text(name))
 
 
-def test_action_group_has_every_module() -> None:
-    """So that one ``module_defaults`` block reaches all of them, and kubernetes.core's."""
-    extension, *names = _yaml("meta/runtime.yml")["action_groups"]["k8s"]
-    assert extension == {"metadata": {"extend_group": ["kubernetes.core.k8s"]}}
-    assert names == sorted(MODULES)
+#: Modules that talk to AWS.
+AWS = ["iam_node_role", "iam_pod_role", "instance_metadata"]
+
+
+def test_action_groups_have_every_module() -> None:
+    """So that one ``module_defaults`` block reaches all of a kind, and those of kubernetes.core or amazon.aws."""
+    groups = _yaml("meta/runtime.yml")["action_groups"]
+    extensions = {name: entries[0]["metadata"]["extend_group"] for name, entries in groups.items()}
+    assert extensions == {"k8s": ["kubernetes.core.k8s"], "aws": ["amazon.aws.aws"]}
+    assert groups["k8s"][1:] == sorted(MODULES - set(AWS) - NODE_MODULES)
+    assert groups["aws"][1:] == AWS
 
 
 def test_readme_has_every_section_and_module() -> None:
@@ -52,7 +61,7 @@ def test_execution_environment_gets_the_requirements() -> None:
     """Galaxy's clients and ansible-builder read the same file, which must not name Ansible itself."""
     assert _yaml("meta/execution-environment.yml")["dependencies"] == {"python": "requirements.txt"}
     wanted = [line for line in _text("requirements.txt").splitlines() if not line.startswith("#")]
-    assert [re.split(r"\W", line)[0] for line in wanted] == ["kubernetes", "jmespath"]
+    assert [re.split(r"\W", line)[0] for line in wanted] == ["kubernetes", "jmespath", "boto3"]
 
 
 def test_package_leaves_out_only_what_exists() -> None:

@@ -36,7 +36,8 @@ def test_the_document_shows_the_tested_rights() -> None:
 
 
 def test_a_tenant_needs_what_its_parts_need() -> None:
-    parts = set().union(*(rights(RULES[part]) for part in ("namespace", "resource_quota", "rbac", "network_policy")))
+    names = ("namespace", "resource_quota", "rbac", "network_policy", "pod_security_policy")
+    parts = set().union(*(rights(RULES[part]) for part in names))
     # a tenant has no cluster-wide roles of its own; it reads those that it binds
     cluster_wide = {
         right

@@ -24,6 +24,7 @@ from tests.testbed.modes import instances, remove_orphans
 from tests.testbed.processes import Processes, started
 from tests.testbed.versions import (
     BOUTIQUE,
+    CALICO,
     CILIUM,
     CNI_PLUGINS,
     CONTAINERD,
@@ -33,6 +34,8 @@ from tests.testbed.versions import (
     KIND,
     KUBERNETES,
     PAUSE,
+    POD_SECURITY,
+    POD_SECURITY_POLICY,
     minor,
 )
 
@@ -105,7 +108,9 @@ def test_a_lock_asks_for_one_module_its_replacements_and_its_commands() -> None:
 def test_what_is_locked_is_what_is_compiled() -> None:
     """Every program has one version, but Kubernetes several; what lies there unused would only mislead."""
     versions = {
+        "agnhost": KUBERNETES[0],
         "boutique": BOUTIQUE,
+        "calico-schemas": CALICO,
         "pause": PAUSE,
         "kind": KIND,
         "etcd": ETCD,
@@ -114,6 +119,8 @@ def test_what_is_locked_is_what_is_compiled() -> None:
         "coredns": COREDNS,
         "cilium": CILIUM,
         "node": KUBERNETES[0],
+        "psa": POD_SECURITY,
+        "psp": POD_SECURITY_POLICY,
     }
     assert {*versions, "kube"} == set(COMMANDS)
     one = (f"{program}-{version}" for program, version in versions.items())

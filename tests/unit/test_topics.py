@@ -24,7 +24,7 @@ BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", TOPICS, re.MULTILINE | re.DOTALL)
 #: The day on which the examples were written: acceptances in them end some day.
 WRITTEN = datetime.date(2026, 11, 23)
 
-_PREFIXES = "accept|namespace|network|pod-security|quota|rbac"
+_PREFIXES = "accept|apparmor|namespace|network|pod-security|quota|rbac|seccomp|selinux"
 _RULE = rf"((?:{_PREFIXES})/[a-z-]+)"
 
 

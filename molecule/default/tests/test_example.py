@@ -61,11 +61,18 @@ def test_pods_above_the_level_are_refused(cluster: Cluster, space: str) -> None:
 
 
 def test_what_goes_beyond_the_quota_is_refused(cluster: Cluster) -> None:
+    service = ["create", "service", "loadbalancer", "asked", "--tcp=80", f"--namespace={HOMES['frontend']}"]
+    admitted, said = cluster.run(*service, "--dry-run=server")
+    assert not admitted
+    assert "exceeded quota" in said
+
+
+def test_a_container_beyond_the_limits_is_refused(cluster: Cluster) -> None:
     amounts = {"cpu": "1", "memory": "1Gi"}
     asking: dict[str, t.Any] = {"container": {"resources": {"requests": amounts, "limits": amounts}}}
     admitted, said = cluster.admits(HOMES["redis-cart"], **asking)
     assert not admitted
-    assert "exceeded quota" in said
+    assert "maximum memory usage per Container is 512Mi" in said
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import KINDS, Kind
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import ItemError
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import values
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest, kind_of
 
 FIELD_MANAGER = "hardened.k8s"
 
@@ -87,7 +87,7 @@ def view(manifest: Manifest) -> Manifest:
     What the server would answer and what was declared have the same view when they mean the same, lists in the
     order in which they were written.
     """
-    kind = KINDS[manifest["kind"]]
+    kind = KINDS[kind_of(manifest)]
     shown: Manifest = {key: item for key, item in manifest.items() if key not in ("metadata", "status")}
     metadata = {key: item for key, item in manifest["metadata"].items() if key not in _SERVER_METADATA}
     if kind.name == "Namespace":
@@ -133,7 +133,7 @@ def _contains(kind: Kind, live: t.Any, desired: t.Any, path: str) -> bool:
 
 def satisfied(live: Manifest, desired: Manifest) -> bool:
     """Whether a stored object says everything that is desired of it."""
-    kind = KINDS[desired["kind"]]
+    kind = KINDS[kind_of(desired)]
     if _contains(kind, live, desired, ""):
         return True
     return _contains(kind, _ordered(kind, view(live), ""), _ordered(kind, view(desired), ""), "")

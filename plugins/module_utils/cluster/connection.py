@@ -132,9 +132,11 @@ class Api:
         try:
             import kubernetes
             import urllib3
+            from urllib3._collections import HTTPHeaderDict  # where 1.26 and 2 both define it
         except ImportError as error:
             raise HardenedError(missing_required_lib("kubernetes")) from error
         self._urllib3 = urllib3
+        self._header_dict = HTTPHeaderDict
         try:
             configuration = _load(options, kubernetes)
             configuration.connection_pool_maxsize = workers
@@ -166,7 +168,7 @@ class Api:
             configuration.proxy_headers = self._urllib3.util.make_headers(**headers)
 
     def _request_headers(self, content_type: str) -> t.Any:
-        headers = self._urllib3.HTTPHeaderDict(self._headers)
+        headers = self._header_dict(self._headers)
         with self._lock:  # an exec plugin may be run to renew a token
             settings = list(self._configuration.auth_settings().values())
         for setting in settings:

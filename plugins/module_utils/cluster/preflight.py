@@ -10,22 +10,35 @@ Reads pods only where something is about to be written that running pods could f
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.hardened.k8s.plugins.module_utils.checks import network, pod_security, quota, rbac
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import ApiError
+from ansible_collections.hardened.k8s.plugins.module_utils.checks import (
+    network,
+    pod_security,
+    pod_security_policy,
+    quota,
+    rbac,
+    selectors,
+    workloads,
+)
+from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_security_standards as standards
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster import explain
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import (
     DELETE,
     Plan,
     Reader,
     Step,
-    Writer,
     is_protected,
 )
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import KINDS
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import kube2iam
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.admission import VALIDATING
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import NAMESPACE_NAME
 
 RBAC_KINDS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
@@ -58,26 +71,49 @@ def declared_findings(declaration: Declaration, plan: t.Optional[Plan] = None) -
 
 def rendered_findings(declaration: Declaration) -> t.List[Finding]:
     """What can be said of a declaration without any cluster."""
-    policies = [manifest for manifest in declaration.objects if manifest["kind"] == "NetworkPolicy"]
+    policies = [manifest for manifest in declaration.objects if ref_of(manifest).kind == "NetworkPolicy"]
     return [*declared_findings(declaration), *network.check(policies, None, None, [])]
 
 
-class Preflight:
-    """The checks that need a cluster."""
+def workloads_in(reader: Reader, namespaces: t.Collection[str]) -> t.Dict[str, t.List[Manifest]]:
+    """Pods, and what makes them, by namespace; each kind is read once, all of them at the same time."""
+    found: t.Dict[str, t.List[Manifest]] = {}
+    with ThreadPoolExecutor(reader.api.workers) as pool:
+        for items in pool.map(lambda kind: reader.in_namespaces(kind, namespaces), workloads.KINDS):
+            for item in items:
+                found.setdefault(item["metadata"]["namespace"], []).append(item)
+    return found
 
-    def __init__(self, plan: Plan, declaration: Declaration) -> None:
+
+def _allow_list(namespace: t.Optional[Manifest]) -> t.Optional[str]:
+    """The AWS roles that pods of a namespace may have, as its annotation says them."""
+    annotations: t.Mapping[str, str] = (namespace or {}).get("metadata", {}).get("annotations") or {}
+    return annotations.get(kube2iam.ALLOWED_ROLES)
+
+
+class Preflight:
+    """The checks that need a cluster.
+
+    :param check_mode: what the same play writes first is not there then.
+    """
+
+    def __init__(self, plan: Plan, declaration: Declaration, check_mode: bool = False) -> None:
         self.plan = plan
         self.declaration = declaration
+        self.check_mode = check_mode
         self.reader = Reader(plan.api)
         self.new = plan.new_namespaces()
         self._pods: t.Optional[t.Dict[str, t.List[Manifest]]] = None
 
-    def findings(self, force: bool) -> t.List[Finding]:
+    def findings(self) -> t.List[Finding]:
         return [
             *declared_findings(self.declaration, self.plan),
-            *self.pod_security(force),
+            *self.pod_security(),
+            *self.pod_security_policies(),
             *self.quotas(),
             *self.network(),
+            *self.iam_roles(),
+            *self.iam_agents(),
             *self.pruned_namespaces(),
         ]
 
@@ -88,27 +124,69 @@ class Preflight:
         """The pods of a namespace; read once for all namespaces that any check will look at."""
         if self._pods is None:
             concerned = {step.ref.namespace for step in self._existing("ResourceQuota", "NetworkPolicy")}
+            concerned |= {step.ref.name for step in self._allow_lists()}
             self._pods = {}
             for pod in self.reader.in_namespaces("Pod", concerned):
                 self._pods.setdefault(pod["metadata"]["namespace"], []).append(pod)
         return self._pods.get(namespace, [])
 
-    def pod_security(self, force: bool) -> t.List[Finding]:
-        """Ask the server, by a dry run, which running pods a changed enforce level would refuse."""
-        writer = Writer(self.plan, True, force, 0)
+    def pod_security(self) -> t.List[Finding]:
+        """Which workloads a changed enforce level would refuse: all of them, by the server's own rules."""
+        changing = [
+            step
+            for step in self.plan.writing("Namespace")
+            if _level(step.desired) and step.live is not None and _enforced(step.desired) != _enforced(step.live)
+        ]
+        if not changing:
+            return []
+        server = self.plan.api.minor()
+        there = workloads_in(self.reader, {step.ref.name for step in changing})
+        found: t.List[Finding] = []
+        for step in changing:
+            level, version = _enforced(step.desired)
+            judge = pod_security.by_level(level, standards.version(version or "latest", server))
+            wrong = pod_security.violations(there.get(step.ref.name, ()), judge)
+            found += pod_security.findings(step.ref, f"level {level}", wrong)
+        return found
 
-        def one(step: Step) -> t.List[Finding]:
-            level = _level(step.desired)
-            if not level or step.live is None or _enforced(step.desired) == _enforced(step.live):
-                return []
-            try:
-                answer = writer.dry_run(step)
-            except (ApiError, HardenedError):
-                return []  # the write itself will say why
-            return pod_security.running_pods(step.ref, level, answer.warnings)
+    def pod_security_policies(self) -> t.List[Finding]:
+        """Which workloads the policies that are about to refuse pods would refuse."""
+        changing = {step.ref.name for step in self.plan.writing(VALIDATING, f"{VALIDATING}Binding")}
+        declared = {ref_of(item): item for item in self.declaration.objects}
+        found: t.List[Finding] = []
+        for name in sorted(name for name in changing if ".pods." in name):
+            binding = declared.get(Ref(f"{VALIDATING}Binding", "", name))
+            # the one for templates knows what defaults will mend
+            policy = declared.get(Ref(VALIDATING, "", name.replace(".pods.", ".templates.")))
+            if not binding or not policy or "Deny" not in binding["spec"]["validationActions"]:
+                continue
+            stored = pod_security_policy.Stored(policy, datetime.date.today().isoformat())
+            spaces = self._selected(binding["spec"]["matchResources"]["namespaceSelector"])
+            wrong = [
+                violation
+                for space, items in sorted(workloads_in(self.reader, spaces).items())
+                for violation in pod_security.violations(items, stored.judge(space))
+            ]
+            title = f"pod security policy {name.partition('.')[0]}"
+            found += pod_security.findings(Ref(f"{VALIDATING}Binding", "", name), title, wrong)
+        return found
 
-        with ThreadPoolExecutor(self.plan.api.workers) as pool:
-            return [finding for found in pool.map(one, self.plan.writing("Namespace")) for finding in found]
+    def _selected(self, selector: t.Mapping[str, t.Any]) -> t.Set[str]:
+        """The namespaces that are there and meet a selector.
+
+        :raises HardenedError: they cannot be listed.
+        """
+        if "Namespace" in self.plan.store.partial:
+            raise HardenedError("cannot list namespaces", explain.permission(KINDS["Namespace"], "list"))
+        wanted = selectors.requirements(selector)
+        labels = {
+            item["metadata"]["name"]: {
+                **(item["metadata"].get("labels") or {}),
+                NAMESPACE_NAME: item["metadata"]["name"],
+            }
+            for item in self.plan.store.whole["Namespace"]
+        }
+        return {name for name, own in labels.items() if selectors.matches(wanted, own)}
 
     def quotas(self) -> t.List[Finding]:
         found: t.List[Finding] = []
@@ -135,7 +213,7 @@ class Preflight:
         return self.reader.in_namespaces(kind, {namespace})
 
     def network(self) -> t.List[Finding]:
-        declared = [item for item in self.declaration.objects if item["kind"] == "NetworkPolicy"]
+        declared = [item for item in self.declaration.objects if ref_of(item).kind == "NetworkPolicy"]
         if not declared:
             return []
         own = {ref_of(item) for item in declared} | set(self.declaration.withdrawn)
@@ -153,6 +231,42 @@ class Preflight:
         writing = self._existing("NetworkPolicy")
         pods = [pod for space in {step.ref.namespace for step in writing} for pod in self.pods(space)]
         return list(network.check(declared, namespaces if complete else None, pods if writing else None, stored))
+
+    def _allow_lists(self) -> t.List[Step]:
+        """Namespaces that are there, and whose allow list of AWS roles is new or another one."""
+        writing = [step for step in self.plan.writing("Namespace") if step.live is not None]
+        return [
+            step
+            for step in writing
+            if _allow_list(step.desired) is not None and _allow_list(step.desired) != _allow_list(step.live)
+        ]
+
+    def iam_roles(self) -> t.List[Finding]:
+        found: t.List[Finding] = []
+        for step in self._allow_lists():
+            annotations = t.cast(Manifest, step.desired)["metadata"]["annotations"]
+            roles = kube2iam.allowed_roles(annotations) or []
+            found += kube2iam.running_pods(step.ref, roles, self.pods(step.ref.name))
+        return found
+
+    def iam_agents(self) -> t.List[Finding]:
+        """Who gets no role any more once an agent goes by allow lists, wherever in the cluster."""
+        agents = [
+            t.cast(Manifest, step.desired)
+            for step in self.plan.writing("DaemonSet")
+            if kube2iam.restricted(step.desired) and not kube2iam.restricted(step.live)
+        ]
+        if not agents:
+            return []
+        lists = {item["metadata"]["name"]: _allow_list(item) for item in self.plan.store.whole["Namespace"]}
+        lists.update(
+            (item["metadata"]["name"], _allow_list(item))
+            for item in self.declaration.objects
+            if item["kind"] == "Namespace" and _allow_list(item) is not None
+        )
+        pods = self.reader.in_namespaces("Pod", lists)
+        sure = not self.check_mode
+        return [finding for agent in agents for finding in kube2iam.unlisted_pods(agent, lists, pods, sure)]
 
     def pruned_namespaces(self) -> t.List[Finding]:
         """A namespace that leaves the declaration takes its pods with it: never by omission alone."""

@@ -155,6 +155,13 @@ class Reader:
             else:
                 yield from self.items(kind)
         except ApiError as error:
+            if error.status == 404 and kind.extension:
+                raise HardenedError(
+                    f"the cluster does not serve {kind.resource}, which this declaration needs",
+                    f"Install what brings {kind.api_version}, or choose another provider",
+                ) from error
+            if error.status == 404:
+                return  # a kind that this version of Kubernetes does not have
             if error.status != 403 or narrow or everywhere:
                 raise HardenedError(
                     f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")
@@ -322,7 +329,8 @@ class Planner:
 
 
 def _part(manifest: Manifest, name: str) -> Manifest:
-    return {"kind": manifest["kind"], "metadata": {"name": ""}, name: manifest.get(name)}
+    same: Manifest = {key: manifest[key] for key in ("apiVersion", "kind") if key in manifest}
+    return {**same, "metadata": {"name": ""}, name: manifest.get(name)}
 
 
 def _bare(live: Manifest) -> Manifest:
@@ -358,6 +366,7 @@ class Plan:
         if step.action == UNCHANGED:
             return replace(finding, refused=False)
         step.stop(finding.refusal(step.where), REFUSED)
+        self._keep_what_is_in_kept_namespaces()
         return finding
 
     def execute(self, check_mode: bool, force: bool, timeout: float) -> None:
@@ -382,6 +391,14 @@ class Plan:
             # all are asked to go before the first one is waited for
             for _gone in pool.map(writer.wait_until_gone, self.steps):
                 pass
+        self._keep_what_is_in_kept_namespaces()
+
+    def _keep_what_is_in_kept_namespaces(self) -> None:
+        """Objects that were to go with a namespace stay with it, where that was refused or failed."""
+        kept = {s.ref.name for s in self.steps if s.ref.kind == "Namespace" and s.action in (REFUSED, FAILED)}
+        for step in self.steps:
+            if step.within and step.ref.namespace in kept:
+                step.action, step.after = UNCHANGED, step.live
 
 
 class Writer:
@@ -441,10 +458,6 @@ class Writer:
             step.action = UNCHANGED
         if step.ref.kind == "Namespace" and not self.check_mode and step.action == CREATE:
             wait.until_active(self.api, step.ref, t.cast(Manifest, step.after), self.timeout)
-
-    def dry_run(self, step: Step) -> Answer:
-        """What the server would answer to writing this step's object."""
-        return self._send(t.cast(Manifest, step.desired), step.ref, dry_run=True)
 
     def _send(self, manifest: Manifest, ref: Ref, dry_run: bool = False) -> Answer:
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
@@ -542,8 +555,8 @@ def make_plan(
     listed = {ref.kind for ref in wanted} | (set(kinds) if prune else set())
     if "RoleBinding" in listed or "ClusterRoleBinding" in listed:
         listed |= {"ClusterRole", "Role"}  # what a binding hands out is judged by the role's rules
-    if "NetworkPolicy" in listed and state != "absent":
-        listed.add("Namespace")  # peers are judged by the labels of their namespaces
+    if listed & {"NetworkPolicy", "ValidatingAdmissionPolicyBinding"} and state != "absent":
+        listed.add("Namespace")  # peers, and what a binding selects, are judged by the labels of their namespaces
     store = read(api, listed, wanted, applyset_id(owner), prune)
     planner = Planner(store, owner, force)
     if state == "absent":

@@ -14,12 +14,14 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Ref
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest, kind_of
 
 #: Waves of writing: what others need first; rights and denials only once what they refer to is there.
 FIRST, MIDDLE, LAST = 0, 1, 2
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
+CALICO_VERSION, CILIUM_VERSION = "projectcalico.org/v3", "cilium.io/v2"
+POLICY_VERSION, OLD_POLICY_VERSION = "policy.networking.k8s.io/v1alpha2", "policy.networking.k8s.io/v1alpha1"
 
 
 def _no_defaults(_manifest: Manifest) -> None:
@@ -55,6 +57,16 @@ class Kind:
     @property
     def group(self) -> str:
         return self.api_version.rpartition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """As :class:`Ref` names it: with the group where Kubernetes itself has a kind of this name."""
+        return kind_of({"apiVersion": self.api_version, "kind": self.name})
+
+    @property
+    def extension(self) -> bool:
+        """Whether a cluster serves it only where somebody installed it."""
+        return self.api_version in (CALICO_VERSION, CILIUM_VERSION, POLICY_VERSION, OLD_POLICY_VERSION)
 
     @property
     def resource(self) -> str:
@@ -102,6 +114,18 @@ def _fill_limit_range(manifest: Manifest) -> None:
             limit["defaultRequest"] = request
 
 
+def _fill_admission(manifest: Manifest) -> None:
+    for part in ("matchConstraints", "matchResources"):
+        matched = manifest.get("spec", {}).get(part)
+        if matched is not None:
+            matched.setdefault("matchPolicy", "Equivalent")
+            matched.setdefault("namespaceSelector", {})
+            matched.setdefault("objectSelector", {})
+
+
+_TEMPLATE = "spec.template.spec"
+_CONTAINER = f"{_TEMPLATE}.containers[]"
+
 _RULE_SETS = frozenset(
     ["rules"] + [f"rules[].{part}" for part in ("apiGroups", "resources", "resourceNames", "verbs", "nonResourceURLs")]
 )
@@ -127,8 +151,22 @@ _LIMITS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
 _RBAC = f"{RBAC_GROUP}/v1"
 
+
+def _admission(name: str, plural: str, wave: int, core: str) -> Kind:
+    """One of the kinds of admission policies; variables, named and in an order of their own, are compared as they are."""
+    return Kind(
+        "admissionregistration.k8s.io/v1",
+        name,
+        plural,
+        namespaced=False,
+        wave=wave,
+        core=(core,),
+        fill=_fill_admission,
+    )
+
+
 KINDS: t.Dict[str, Kind] = {
-    kind.name: kind
+    kind.key: kind
     for kind in (
         Kind("v1", "Namespace", "namespaces", namespaced=False, wave=FIRST),
         Kind(
@@ -193,6 +231,36 @@ KINDS: t.Dict[str, Kind] = {
             core=("spec.podSelector",),
             fill=_fill_network_policy,
         ),
+        Kind(POLICY_VERSION, "ClusterNetworkPolicy", "clusternetworkpolicies", namespaced=False),
+        Kind(OLD_POLICY_VERSION, "AdminNetworkPolicy", "adminnetworkpolicies", namespaced=False),
+        Kind(OLD_POLICY_VERSION, "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies", namespaced=False),
+        Kind(CALICO_VERSION, "Tier", "tiers", namespaced=False, wave=FIRST),
+        Kind(CALICO_VERSION, "NetworkPolicy", "networkpolicies"),
+        Kind(CALICO_VERSION, "GlobalNetworkPolicy", "globalnetworkpolicies", namespaced=False),
+        Kind(CALICO_VERSION, "StagedNetworkPolicy", "stagednetworkpolicies"),
+        Kind(CALICO_VERSION, "StagedGlobalNetworkPolicy", "stagedglobalnetworkpolicies", namespaced=False),
+        Kind(CALICO_VERSION, "NetworkSet", "networksets", wave=FIRST),
+        Kind(CALICO_VERSION, "GlobalNetworkSet", "globalnetworksets", namespaced=False, wave=FIRST),
+        Kind(CILIUM_VERSION, "CiliumNetworkPolicy", "ciliumnetworkpolicies"),
+        Kind(CILIUM_VERSION, "CiliumClusterwideNetworkPolicy", "ciliumclusterwidenetworkpolicies", namespaced=False),
+        Kind(
+            "apps/v1",
+            "DaemonSet",
+            "daemonsets",
+            wave=LAST,
+            keyed={
+                f"{_TEMPLATE}.containers": ("name",),
+                f"{_CONTAINER}.env": ("name",),
+                f"{_CONTAINER}.ports": ("containerPort", "protocol"),
+            },
+            quantities=frozenset([f"{_CONTAINER}.resources.limits", f"{_CONTAINER}.resources.requests"]),
+            core=(_TEMPLATE,),
+        ),
+        # a policy does nothing until it is bound; defaults are filled in before anybody is refused for lacking them
+        _admission("MutatingAdmissionPolicy", "mutatingadmissionpolicies", FIRST, "spec.mutations"),
+        _admission("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", MIDDLE, "spec.policyName"),
+        _admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies", MIDDLE, "spec.validations"),
+        _admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", LAST, "spec.policyName"),
     )
 }
 
@@ -206,6 +274,12 @@ READ_ONLY: t.Dict[str, Kind] = {
         Kind("v1", "Secret", "secrets"),
         Kind("v1", "ConfigMap", "configmaps"),
         Kind("v1", "ReplicationController", "replicationcontrollers"),
+        Kind("apps/v1", "Deployment", "deployments"),
+        Kind("apps/v1", "StatefulSet", "statefulsets"),
+        Kind("apps/v1", "DaemonSet", "daemonsets"),
+        Kind("apps/v1", "ReplicaSet", "replicasets"),
+        Kind("batch/v1", "Job", "jobs"),
+        Kind("batch/v1", "CronJob", "cronjobs"),
     )
 }
 
@@ -213,9 +287,12 @@ READ_ONLY: t.Dict[str, Kind] = {
 def wave(manifest: Manifest) -> int:
     """When to write an object: a policy that only denies comes after those that allow, so that no flow is cut between."""
     spec = manifest.get("spec") or {}
+    if manifest["kind"] == "CiliumNetworkPolicy":
+        # an empty rule isolates, and allows nothing
+        return LAST if not any(spec.get("ingress") or ()) and not any(spec.get("egress") or ()) else MIDDLE
     if manifest["kind"] == "NetworkPolicy" and not spec.get("ingress") and not spec.get("egress"):
         return LAST
-    return KINDS[manifest["kind"]].wave
+    return KINDS[kind_of(manifest)].wave
 
 
 def object_path(ref: Ref) -> str:

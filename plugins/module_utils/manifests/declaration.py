@@ -9,6 +9,7 @@ Pure: options in, objects out. No topic knows another; ``tenant`` alone merges d
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 from dataclasses import dataclass, field
 
@@ -23,10 +24,18 @@ class Context(t.NamedTuple):
 
     :param stage: ``observe``, ``warn`` or ``enforce``; an item's own ``stage`` wins over it.
     :param minor: the API server's minor version (37 for v1.37.2), or None when rendering without a cluster.
+    :param served: asks for the versions of API groups that the cluster serves, such as ``cilium.io/v2``; None without one.
+    :param allow_system: namespaces of the cluster itself that may be restricted all the same.
+    :param today: for what expires; the present day when None.
+    :param static: the objects are for a file that the API server reads, under the names that it wants there.
     """
 
     stage: str
     minor: t.Optional[int] = None
+    served: t.Optional[t.Callable[[], t.Collection[str]]] = None
+    allow_system: t.Tuple[str, ...] = ()
+    today: t.Optional[datetime.date] = None
+    static: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,11 +69,15 @@ class Declaration:
     expectations: list[Expectation] = field(default_factory=list)
     #: where in the input an object comes from, and under which stage it is declared
     where: dict[Ref, str] = field(default_factory=dict)
+    #: objects that several items need, and declare alike
+    shared: set[Ref] = field(default_factory=set)
     stages: dict[Ref, str] = field(default_factory=dict)
 
     def add(self, manifest: Manifest, where: str, stage: str) -> None:
         """Declare an object; one that is declared twice is a problem that names both places."""
         ref = ref_of(manifest)
+        if ref in self.shared and manifest in self.objects:
+            return
         if ref in self.where:
             self.problems.append(
                 Problem(
@@ -89,6 +102,7 @@ class Declaration:
         self.problems.append(Problem(where, reason, remedy, kind, namespace, name))
 
     def merge(self, other: Declaration) -> None:
+        self.shared |= other.shared
         for manifest in other.objects:
             ref = ref_of(manifest)
             self.add(manifest, other.where[ref], other.stages[ref])
@@ -100,9 +114,16 @@ class Declaration:
         self.expectations += other.expectations
 
 
+def kind_of(manifest: t.Mapping[str, t.Any]) -> str:
+    """The kind of an object; of those that two API groups call alike, with the group where it is not Kubernetes' own."""
+    group = str(manifest.get("apiVersion") or "").rpartition("/")[0]
+    kind: str = manifest["kind"]
+    return f"{kind}.{group}" if kind == "NetworkPolicy" and group not in ("", "networking.k8s.io") else kind
+
+
 def ref_of(manifest: t.Mapping[str, t.Any]) -> Ref:
     metadata = manifest["metadata"]
-    return Ref(manifest["kind"], metadata.get("namespace") or "", metadata["name"])
+    return Ref(kind_of(manifest), metadata.get("namespace") or "", metadata["name"])
 
 
 def manifest(

@@ -20,16 +20,15 @@ from functools import partial
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import ItemError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES, Finding, Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import network_providers as providers
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import values
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
     Context,
     Declaration,
     Manifest,
-    manifest,
     ref_of,
 )
 
-API_VERSION = "networking.k8s.io/v1"
 DEFAULT_DENY, ALLOW_DNS, WARN_ALLOW_ALL = "default-deny", "allow-dns", "stage-warn-allow-all"
 #: The label that every namespace has, with its name.
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
@@ -71,11 +70,16 @@ def _flow_spec(direction: Direction) -> _Fields:
         "namespace": {"type": "str"},
         "namespace_labels": {"type": "dict"},
         "pods": {"type": "dict"},
+        "network": {"type": "str"},
         "cidr": {"type": "str"},
         "except": {"type": "list", "elements": "str"},
+        "service_account": {"type": "str"},
+        "service_account_labels": {"type": "dict"},
+        "domains": {"type": "list", "elements": "str"},
     }
     flow = {
         "name": {"type": "str"},
+        "action": {"type": "str", "choices": ["allow", "deny"]},
         direction.pods: {"type": "dict"},
         direction.peers: {"type": "list", "elements": "dict", "options": peer},
         "ports": {"type": "list", "elements": "raw"},
@@ -86,8 +90,10 @@ def _flow_spec(direction: Direction) -> _Fields:
 SPEC: _Fields = {
     "namespace": {"type": "str", "required": True},
     "stage": {"type": "str", "choices": list(STAGES)},
+    "provider": {"type": "str", "choices": ["auto", "kubernetes", "calico", "cilium"]},
     "default_deny": {"type": "bool"},
     "dns": {"type": "raw"},
+    "networks": {"type": "dict"},
     "ingress": _flow_spec(INGRESS),
     "egress": _flow_spec(EGRESS),
     "raw": {
@@ -99,32 +105,83 @@ SPEC: _Fields = {
 
 
 def declare(item: _Item, where: str, context: Context) -> Declaration:
-    """The NetworkPolicies of a namespace; one mistake drops them all, as half a set would cut traffic."""
+    """The policies of a namespace; one mistake drops them all, as half a set would cut traffic."""
     declaration = Declaration()
     stage = item.get("stage") or context.stage
     namespace = str(item["namespace"])
     drafts, mistakes = _drafts(item)
+    provider, lacking = _provider(item, drafts, context)
+    mistakes += lacking
     for place, error in mistakes:
         reason = f"{error.reason}; none of the item's policies is written"
         declaration.problem(f"{where}.{place}", reason, error.remedy, Ref("NetworkPolicy", namespace, ""))
     if mistakes:
         return declaration
-    allow_all = _policy(WARN_ALLOW_ALL, namespace, _allow_all())
-    if stage == "observe":
-        for name in [*drafts, WARN_ALLOW_ALL]:
-            declaration.withdraw(Ref("NetworkPolicy", namespace, name), where)
-        if drafts:
-            declaration.findings.append(_observed(namespace, tuple(drafts)))
-        return declaration
+    if stage == "observe" and provider != providers.CALICO:
+        _observe(declaration, where, namespace, provider, drafts)
+    else:
+        _write(declaration, where, namespace, provider, drafts, stage)
+    return declaration
+
+
+def _observe(
+    declaration: Declaration, where: str, namespace: str, provider: str, drafts: t.Mapping[str, _Draft]
+) -> None:
+    """Nothing is written where there is no milder form of it; what later stages have written goes."""
+    for name, draft in [*drafts.items(), (WARN_ALLOW_ALL, _Draft("", _allow_all(), False))]:
+        declaration.withdraw(ref_of(providers.policy(provider, name, namespace, draft.spec)), where)
+    if drafts:
+        declaration.findings.append(_observed(namespace, tuple(drafts)))
+
+
+def _write(
+    declaration: Declaration, where: str, namespace: str, provider: str, drafts: t.Mapping[str, _Draft], stage: str
+) -> None:
+    writer = partial(providers.policy, provider, namespace=namespace)
+    allow_all = writer(name=WARN_ALLOW_ALL, spec=_allow_all())
+    for each in providers.network_sets(provider, namespace, (draft.spec for draft in drafts.values())):
+        declaration.add(each, f"{where}.networks", stage)
     for name, draft in drafts.items():
-        declaration.add(_policy(name, namespace, draft.spec), f"{where}.{draft.place}", stage)
+        place, staged = f"{where}.{draft.place}", stage == "observe"
+        declaration.add(writer(name=name, spec=draft.spec, staged=staged, soft=stage == "warn"), place, stage)
+        if provider == providers.CALICO:
+            declaration.withdraw(ref_of(writer(name=name, spec=draft.spec, staged=not staged)), place)
     if drafts and stage == "warn":
-        declaration.add(allow_all, where, stage)
+        declaration.add(providers.logging(allow_all) if provider == providers.CALICO else allow_all, where, stage)
     elif WARN_ALLOW_ALL in drafts:
         declaration.findings.append(_still_allowed(ref_of(allow_all)))
     else:
         declaration.withdraw(ref_of(allow_all), where)
-    return declaration
+
+
+def _provider(
+    item: _Item, drafts: t.Mapping[str, _Draft], context: Context
+) -> t.Tuple[str, t.List[t.Tuple[str, ItemError]]]:
+    """Who writes the policies, and what of them it cannot."""
+    try:
+        provider = providers.choose(item.get("provider") or providers.KUBERNETES, context.served)
+    except ItemError as error:
+        return providers.KUBERNETES, [("provider", error)]
+    mistakes = list(_lacking(provider, drafts))
+    if (
+        not mistakes
+        and not item.get("default_deny", True)
+        and any("action" in providers.beyond(d.spec) for d in drafts.values())
+    ):
+        needed = ItemError(
+            "action: deny without default_deny", "What isolates nobody cannot deny part of it; say default_deny: true"
+        )
+        mistakes.append(("default_deny", needed))
+    return provider, mistakes
+
+
+def _lacking(provider: str, drafts: t.Mapping[str, _Draft]) -> t.Iterator[t.Tuple[str, ItemError]]:
+    """What is declared and the provider has not."""
+    for draft in drafts.values():
+        try:
+            providers.check(provider, draft.spec)
+        except ItemError as error:
+            yield draft.place, error
 
 
 def _observed(namespace: str, names: t.Tuple[str, ...]) -> Finding:
@@ -145,10 +202,6 @@ def _still_allowed(ref: Ref) -> Finding:
         "Leave it out of raw",
         refuse=True,
     )
-
-
-def _policy(name: str, namespace: str, spec: _Item) -> Manifest:
-    return manifest(API_VERSION, "NetworkPolicy", name, namespace, spec=spec)
 
 
 def _spec(pods: _Item, **rules: t.Sequence[_Item]) -> _Fields:
@@ -188,7 +241,8 @@ def _parts(item: _Item) -> t.Iterator[_Part]:
         yield _Part("dns", partial(_dns, item.get("dns", True)))
     for direction in DIRECTIONS:
         for index, flow in enumerate(item.get(direction.option, ())):
-            yield _Part(f"{direction.option}[{index}]", partial(_flow, flow, direction), flow=True)
+            build = partial(_flow, flow, direction, item.get("networks") or {})
+            yield _Part(f"{direction.option}[{index}]", build, flow=True)
     for index, entry in enumerate(item.get("raw", ())):
         yield _Part(f"raw[{index}]", partial(_raw, entry))
 
@@ -216,6 +270,8 @@ def _joined(name: str, known: t.Optional[_Draft], draft: _Draft) -> _Draft:
         raise ItemError(f"{name} is the policy that stage warn adds", "Choose another name")
     if known is None:
         return draft
+    if known.flows and draft.flows and _denies(known.spec) != _denies(draft.spec):
+        raise ItemError(f"policy {name} allows and denies", "Give the flows that deny a name of their own")
     if not (known.flows and draft.flows):
         raise ItemError(f"policy {name} is already declared at {known.place}", "Give one of them another name")
     pods = known.spec["podSelector"]
@@ -228,6 +284,10 @@ def _joined(name: str, known: t.Optional[_Draft], draft: _Draft) -> _Draft:
     return known._replace(spec=_spec(pods, **rules))
 
 
+def _denies(spec: _Item) -> bool:
+    return any(rule.get("action") == "deny" for d in DIRECTIONS for rule in spec.get(d.option, ()))
+
+
 def _dns(option: t.Any) -> t.Tuple[str, _Fields]:
     """Port 53 of the cluster DNS; a NodeLocal DNS cache is on the host network and so needs its address."""
     option = {} if option is True else option
@@ -236,25 +296,29 @@ def _dns(option: t.Any) -> t.Tuple[str, _Fields]:
     _known(option, ("namespace", "pods", "cidrs"))
     servers = {**DNS, **{key: option[key] for key in DNS if key in option}}
     peers = [
-        _peer(servers, egress=True),
-        *_each("cidrs", option.get("cidrs", []), lambda cidr: _peer({"cidr": cidr}, egress=True)),
+        peer(servers, egress=True),
+        *_each("cidrs", option.get("cidrs", []), lambda cidr: peer({"cidr": cidr}, egress=True)),
     ]
     ports = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
     return ALLOW_DNS, _spec({}, egress=[{"to": peers, "ports": ports}])
 
 
-def _flow(flow: _Item, direction: Direction) -> t.Tuple[str, _Fields]:
+def _flow(flow: _Item, direction: Direction, networks: _Item) -> t.Tuple[str, _Fields]:
     pods = selector(flow.get(direction.pods, {}))
-    name = values.dns_subdomain(flow.get("name") or _name(direction, pods))
-    return name, _spec(pods, **{direction.option: [_rule(flow, direction)]})
+    action = flow.get("action", "allow")
+    name = values.dns_subdomain(flow.get("name") or _name(direction, pods, action))
+    rule = _rule(flow, direction, networks)
+    if action == "deny":
+        rule["action"] = action
+    return name, _spec(pods, **{direction.option: [rule]})
 
 
-def _name(direction: Direction, pods: _Item) -> str:
+def _name(direction: Direction, pods: _Item, action: str = "allow") -> str:
     """A name that follows from direction and pods alone, so that no flow renames another's policy.
 
     The application's label as it is where that says it all, else what can be read of the labels and a hash.
     """
-    prefix = f"allow-{direction.option}"
+    prefix = f"{action}-{direction.option}"
     if not pods:
         return f"{prefix}-all"
     labels = pods.get("matchLabels", {})
@@ -267,17 +331,19 @@ def _name(direction: Direction, pods: _Item) -> str:
     return "-".join(filter(None, (prefix, slug, digest)))
 
 
-def _rule(flow: _Item, direction: Direction) -> _Fields:
+def _rule(flow: _Item, direction: Direction, networks: _Item) -> _Fields:
     egress = direction is EGRESS
     rule: _Fields = {}
     if direction.peers in flow:
-        rule[direction.peers] = _some(direction.peers, flow, partial(_peer, egress=egress), "everywhere")
+        rule[direction.peers] = _some(
+            direction.peers, flow, partial(peer, egress=egress, networks=networks), "everywhere"
+        )
     elif egress:
         # everywhere, said in a way that leaves the metadata addresses out
-        networks = [_peer({"cidr": cidr}, egress) for cidr in ("0.0.0.0/0", "::/0")]
-        rule[direction.peers] = [*networks, {"namespaceSelector": {}}]
+        blocks = [peer({"cidr": cidr}, egress) for cidr in ("0.0.0.0/0", "::/0")]
+        rule[direction.peers] = [*blocks, {"namespaceSelector": {}}]
     if "ports" in flow:
-        rule["ports"] = _some("ports", flow, _port, "all ports")
+        rule["ports"] = _some("ports", flow, port, "all ports")
     return rule
 
 
@@ -343,28 +409,64 @@ def _expression(entry: t.Any) -> _Fields:
     return {**built, "values": wanted} if wanted else built
 
 
-def _peer(peer: _Item, egress: bool) -> _Fields:
-    """A NetworkPolicyPeer: pods, namespaces, or both in one element (which ANDs them); or a CIDR."""
-    if "cidr" in peer:
-        beside = sorted(set(peer) - {"cidr", "except"})
+def peer(entry: _Item, egress: bool, networks: t.Optional[_Item] = None) -> _Fields:
+    """A NetworkPolicyPeer: pods, namespaces, or both in one element (which ANDs them); or a CIDR.
+
+    :param networks: by name; one that is meant becomes a peer of a form of ours, see :mod:`network_providers`.
+    """
+    if "network" in entry:
+        return _network(entry, egress, networks or {})
+    if "cidr" in entry:
+        beside = sorted(set(entry) - {"cidr", "except"})
         if beside:
             raise ItemError(f"cidr and {beside[0]} in one peer", "Make two peers of it")
-        return {"ipBlock": _ip_block(peer, egress)}
-    if "except" in peer:
+        return {"ipBlock": _ip_block(entry, egress)}
+    if "except" in entry:
         raise ItemError("except without cidr", "Say which cidr it is taken from")
-    if "namespace" in peer and "namespace_labels" in peer:
+    return _domains(entry, egress) if "domains" in entry else _selected(entry)
+
+
+def _selected(entry: _Item) -> _Fields:
+    if "namespace" in entry and "namespace_labels" in entry:
         raise ItemError("namespace and namespace_labels in one peer", "Use one of them")
     built: _Fields = {}
-    if "namespace" in peer:
-        name = values.dns_label(peer["namespace"], "namespace")
+    if "namespace" in entry:
+        name = values.dns_label(entry["namespace"], "namespace")
         built["namespaceSelector"] = {"matchLabels": {NAMESPACE_NAME: name}}
-    elif "namespace_labels" in peer:
-        built["namespaceSelector"] = selector(peer["namespace_labels"])
-    if "pods" in peer:
-        built["podSelector"] = selector(peer["pods"])
+    elif "namespace_labels" in entry:
+        built["namespaceSelector"] = selector(entry["namespace_labels"])
+    if "pods" in entry:
+        built["podSelector"] = selector(entry["pods"])
+    if "service_account" in entry:
+        built["serviceAccount"] = values.dns_subdomain(entry["service_account"], "service account")
+    if "service_account_labels" in entry:
+        built["accountSelector"] = selector(entry["service_account_labels"])
     if not built:
         raise ItemError("the peer names nobody", "Say namespace, namespace_labels, pods or cidr")
     return built
+
+
+def _network(entry: _Item, egress: bool, networks: _Item) -> _Fields:
+    """Networks that have a name."""
+    if len(entry) > 1:
+        raise ItemError("network and others in one peer", "Make two peers of it")
+    name = values.dns_label(entry["network"], "network")
+    if not networks.get(name):
+        raise ItemError(f"network {name} has no addresses", "Give it some in networks")
+    blocks = _each(f"networks.{name}", networks[name], lambda cidr: _ip_block({"cidr": cidr}, egress))
+    return {"networkSet": name, "blocks": blocks}
+
+
+def _domains(entry: _Item, egress: bool) -> _Fields:
+    """Names outside, which not every provider knows."""
+    if len(entry) > 1:
+        raise ItemError("domains and others in one peer", "Make two peers of it")
+    if not egress:
+        raise ItemError("domains cannot be who calls", "Name them in egress, or say cidr")
+    names = _each("domains", entry["domains"], values.domain_name)
+    if not names:
+        raise ItemError("domains is empty, which would be everywhere", "Fill it")
+    return {"domains": names}
 
 
 def _ip_block(peer: _Item, egress: bool) -> _Fields:
@@ -403,9 +505,9 @@ def unmapped(network: Network) -> Network:
     return network
 
 
-def _port(port: t.Any) -> _Fields:
+def port(entry: t.Any) -> _Fields:
     """``8080``, ``8080/UDP``, ``http``, ``8000-8010``, or a dictionary of port, end_port and protocol."""
-    fields = port if isinstance(port, dict) else _port_fields(str(port))
+    fields = entry if isinstance(entry, dict) else _port_fields(str(entry))
     _known(fields, ("port", "end_port", "protocol"))
     if not fields:
         raise ItemError("the port says nothing", "Say port, or for all ports of a protocol: protocol")

@@ -10,13 +10,26 @@ import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import STAGES
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests import namespace, network, quota, rbac, values
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import (
+    admission,
+    kube2iam,
+    namespace,
+    network,
+    pod_security_policy,
+    quota,
+    rbac,
+    values,
+)
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context, Declaration, Manifest
 
 _Item = t.Mapping[str, t.Any]
 
-#: What a tenant consists of.
-KINDS = ("Namespace", "ServiceAccount", "ResourceQuota", "LimitRange", "Role", "RoleBinding", "NetworkPolicy")
+#: What a tenant consists of, in its namespace.
+WITHIN = ("Namespace", "ServiceAccount", "ResourceQuota", "LimitRange", "Role", "RoleBinding", "NetworkPolicy")
+#: All that is written for tenants.
+KINDS = (*WITHIN, *admission.KINDS)
+#: What else it consists of where its network policies are Calico's or Cilium's.
+EXTENSIONS = ("NetworkPolicy.projectcalico.org", "StagedNetworkPolicy", "NetworkSet", "CiliumNetworkPolicy")
 
 
 def _within(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
@@ -29,7 +42,7 @@ def _list_of(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 
 _RIGHTS: t.Dict[str, t.Any] = {
-    "service_accounts": _list_of(rbac.SERVICE_ACCOUNT_SPEC),
+    "service_accounts": _list_of({**rbac.SERVICE_ACCOUNT_SPEC, "iam_role": {"type": "str"}}),
     "roles": _list_of(rbac.ROLE_SPEC),
     "bindings": _list_of(rbac.BINDING_SPEC),
     "access": {"type": "list", "elements": "dict", "options": rbac.ACCESS_SPEC},
@@ -41,6 +54,15 @@ SPEC: t.Dict[str, t.Any] = {
     **namespace.SPEC,
     **_within(quota.SPEC),
     **_RIGHTS,
+    "pod_security_policy": {
+        "type": "dict",
+        "options": {
+            option: rules
+            for option, rules in _within(pod_security_policy.SPEC).items()
+            if option not in ("name", "namespaces", "namespace_selector")
+        },
+    },
+    "iam_roles": {"type": "list", "elements": "str"},
     "network": {"type": "dict", "options": _within(network.SPEC)},
     # read by the driver, entry by entry
     "accept": {"type": "list", "elements": "dict"},
@@ -85,13 +107,25 @@ def declare(item: _Item, where: str, context: Context) -> Declaration:
         values.dns_label(name)
     except ItemError:
         return declaration  # told there, and the same for everything within
+    roles = _iam_roles(item)
+    if roles is not None:
+        kube2iam.allow(declaration, roles, where, name)
     for options, declare_topic in _TOPICS:
         part = {key: item[key] for key in options if key in item}
         if part:
             declaration.merge(declare_topic({**part, "namespace": name}, where, context))
+    if "pod_security_policy" in item:
+        policy = {**item["pod_security_policy"], "name": name, "namespaces": [name]}
+        declaration.merge(pod_security_policy.declare(policy, f"{where}.pod_security_policy", context))
     if "network" in item:
         declaration.merge(network.declare({**item["network"], "namespace": name}, f"{where}.network", context))
     return declaration
+
+
+def _iam_roles(item: _Item) -> t.Optional[t.List[str]]:
+    """The AWS roles that pods of the namespace may have; None where nothing is said of them."""
+    accounts = [account["iam_role"] for account in item.get("service_accounts", ()) if account.get("iam_role")]
+    return [*item.get("iam_roles", ()), *accounts] if accounts or "iam_roles" in item else None
 
 
 def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
@@ -101,10 +135,21 @@ def describe(objects: t.Sequence[Manifest]) -> t.Dict[str, t.Any]:
     tenant = namespace.describe(objects, stages)
     tenant.setdefault("stage", stages[-1])
     tenant.update({**quota.describe(objects), **rbac.describe(objects)})
+    _take_roles(tenant)
     if policies:
         described = network.describe(policies, tenant["stage"])
         tenant["network"] = {option: value for option, value in described.items() if option != "namespace"}
     return tenant
+
+
+def _take_roles(tenant: t.Dict[str, t.Any]) -> None:
+    """Say as an option what the namespace's annotation says of AWS roles."""
+    roles = kube2iam.allowed_roles(tenant.get("annotations", {}))
+    if roles:
+        tenant["iam_roles"] = roles
+        del tenant["annotations"][kube2iam.ALLOWED_ROLES]
+        if not tenant["annotations"]:
+            del tenant["annotations"]
 
 
 def _stages(objects: t.Sequence[Manifest], policies: t.Sequence[Manifest]) -> t.Tuple[str, ...]:

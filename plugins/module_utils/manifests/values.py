@@ -217,3 +217,12 @@ def port_name(value: t.Any) -> str:
             "Use at most 15 lower-case letters, digits and '-', with a letter in it",
         )
     return text
+
+
+def domain_name(value: t.Any) -> str:
+    """A name in the DNS; ``*.`` may stand before it for the names below it."""
+    text = str(value)
+    name = text[2:] if text.startswith("*.") else text
+    if "." not in name or len(text) > 253 or not _SUBDOMAIN.fullmatch(name):
+        raise ItemError(f"{text!r} is no domain name", "Write it as www.example.com or *.example.com")
+    return text

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import pytest
 import yaml
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import network as checks
+from ansible_collections.hardened.k8s.plugins.module_utils.checks import selectors
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import network
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context, Manifest
@@ -339,10 +340,10 @@ _CASES: list[dict[str, str]] = [
 
 @given(_REQUIREMENTS, _REQUIREMENTS)
 def test_overlap_and_within_agree_with_every_case(one: t.Any, other: t.Any) -> None:
-    mine = [labels for labels in _CASES if checks.matches(one, labels)]
-    theirs = [labels for labels in _CASES if checks.matches(other, labels)]
-    assert checks.overlap(one, other) == any(labels in theirs for labels in mine)
-    assert checks.within(one, other) == all(labels in theirs for labels in mine)
+    mine = [labels for labels in _CASES if selectors.matches(one, labels)]
+    theirs = [labels for labels in _CASES if selectors.matches(other, labels)]
+    assert selectors.overlap(one, other) == any(labels in theirs for labels in mine)
+    assert selectors.within(one, other) == all(labels in theirs for labels in mine)
 
 
 @pytest.mark.parametrize(
@@ -355,11 +356,11 @@ def test_overlap_and_within_agree_with_every_case(one: t.Any, other: t.Any) -> N
     ],
 )
 def test_expressions_match_as_in_kubernetes(expression: t.Any, matched: list[str | None]) -> None:
-    wanted = checks.requirements({"matchLabels": {"b": "x"}, "matchExpressions": [{"key": "a", **expression}]})
+    wanted = selectors.requirements({"matchLabels": {"b": "x"}, "matchExpressions": [{"key": "a", **expression}]})
     for value in (*_VALUES, None):
         labels = {"b": "x", "a": value} if value else {"b": "x"}
-        assert checks.matches(wanted, labels) == (value in matched)
-    assert not checks.matches(wanted, {"a": "x"})
+        assert selectors.matches(wanted, labels) == (value in matched)
+    assert not selectors.matches(wanted, {"a": "x"})
 
 
 _PORT = st.one_of(
@@ -387,4 +388,4 @@ def _numbers(ports: list[t.Any]) -> set[tuple[str, int]]:
 
 @given(st.lists(_PORT, max_size=2), st.lists(_PORT, max_size=2))
 def test_ports_meet_where_they_have_a_number_in_common(one: list[t.Any], other: list[t.Any]) -> None:
-    assert checks.ports_meet(one, other) == bool(_numbers(one) & _numbers(other))
+    assert selectors.ports_meet(one, other) == bool(_numbers(one) & _numbers(other))

@@ -85,6 +85,19 @@ def test_nothing_is_declared_outside_the_tenants_namespace(stage: str) -> None:
         assert ref.kind in tenant.KINDS
 
 
+def test_a_policy_of_a_tenant_is_bound_to_its_namespace_alone() -> None:
+    declaration = declare({"name": "shop", "pod_security_policy": {"privileged": False}})
+    bindings = [o for o in declaration.objects if o["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert {binding["metadata"]["name"] for binding in bindings} == {
+        "shop.pods.hardened.k8s",
+        "shop.templates.hardened.k8s",
+    }
+    for binding in bindings:
+        assert binding["spec"]["matchResources"]["namespaceSelector"] == {
+            "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop"]}]
+        }
+
+
 def test_what_is_not_declared_is_not_touched() -> None:
     declaration = declare({"name": "shop"})
     assert refs(declaration) == {"Namespace shop", "ServiceAccount shop/default"}
@@ -359,6 +372,7 @@ def test_every_option_belongs_to_a_topic() -> None:
     own = set(tenant.SPEC) - set(topics)
     assert own == {
         "profile",
+        "iam_roles",
         "accept",
         "network",
         "service_accounts",
@@ -366,5 +380,6 @@ def test_every_option_belongs_to_a_topic() -> None:
         "bindings",
         "access",
         "expect",
+        "pod_security_policy",
     }
     assert set(tenant.SPEC["network"]["options"]) == set(network.SPEC) - {"namespace", "stage"}
