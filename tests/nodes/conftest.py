@@ -31,16 +31,17 @@ class Pods:
         :param volumes: where they are mounted -> what is, a path of the node or an empty folder of its own.
         :param context: the security context of its container.
         """
-        given = dict(enumerate((volumes or {}).items()))
+        mounted = volumes or {}
         container = {
             "name": "shell",
             "image": SHELL,
             "command": ["sleep", "100000"],
             "securityContext": context,
-            "volumeMounts": [{"name": f"v{number}", "mountPath": where} for number, (where, _what) in given.items()],
+            "volumeMounts": [{"name": f"v{number}", "mountPath": where} for number, where in enumerate(mounted)],
         }
         sources: dict[int, dict[str, t.Any]] = {
-            number: {"hostPath": {"path": what}} if what else {"emptyDir": {}} for number, (_, what) in given.items()
+            number: {"hostPath": {"path": what}} if what else {"emptyDir": {}}
+            for number, what in enumerate(mounted.values())
         }
         spec = {
             "containers": [container],

@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import cel
 from ansible_collections.hardened.k8s.plugins.module_utils.checks.pod_security import Judge, Wrong, alike
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import pod_security_policy as policies
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.cel import Verdict, fine
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_rules import NEWEST
 
 _Object = t.Mapping[str, t.Any]
@@ -30,7 +31,7 @@ def by_policy(item: _Object, minor: t.Optional[int]) -> Judge:
     mutate = item.get("mutate", server >= policies.MUTATING_SINCE)
     kind = "remaining" if mutate else "violations"
     alternatives = [
-        [(rule.name, cel.compiled(getattr(rule, kind))) for rule in alternative.rules]
+        _Rules([(rule.name, getattr(rule, kind)) for rule in alternative.rules])
         for alternative in policies.alternatives({"name": "policy", **item}, server)
     ]
     known: t.Dict[bytes, Wrong] = {}
@@ -39,21 +40,27 @@ def by_policy(item: _Object, minor: t.Optional[int]) -> Judge:
         annotations = metadata.get("annotations") or {}
         key = alike(spec, annotations)
         if key not in known:
-            known[key] = min((_wrong(rules, spec, annotations) for rules in alternatives), key=len)
+            known[key] = min((rules.wrong(spec, annotations) for rules in alternatives), key=len)
         return known[key]
 
     return judge
 
 
-def _wrong(rules: t.Iterable[t.Tuple[str, _Expression]], spec: _Object, annotations: _Object) -> Wrong:
-    linux = (spec.get("os") or {}).get("name", "linux") != "windows"
-    scope = {"variables": {"spec": spec, "annotations": annotations, "linux": linux}}
-    found: Wrong = []
-    for name, expression in rules:
-        said = expression(scope)
-        if said:
-            found.append((name, "; ".join(said), tuple(said)))
-    return found
+class _Rules:
+    """The rules of one policy."""
+
+    def __init__(self, verdicts: t.Sequence[t.Tuple[str, Verdict]]) -> None:
+        self._fine = cel.compiled(fine(condition for _name, verdict in verdicts for condition in verdict.conditions))
+        self._wrong = [(name, cel.compiled(verdict.wrong)) for name, verdict in verdicts]
+
+    def wrong(self, spec: _Object, annotations: _Object) -> Wrong:
+        """What is wrong with a pod, by rule."""
+        linux = (spec.get("os") or {}).get("name", "linux") != "windows"
+        scope = {"variables": {"spec": spec, "annotations": annotations, "linux": linux}}
+        if self._fine(scope):
+            return []
+        said = [(name, expression(scope)) for name, expression in self._wrong]
+        return [(name, "; ".join(texts), tuple(texts)) for name, texts in said if texts]
 
 
 class Stored:

@@ -65,22 +65,86 @@ def items(name: str) -> str:
     return f"variables.spec.?{name}.orValue([])"
 
 
-def containers(condition: str, said: str) -> str:
+class Condition(t.NamedTuple):
+    """What makes something of a pod wrong.
+
+    :param of: what is looked at: the pod itself, each container ``c`` or each volume ``v``.
+    :param when: only then it matters; always where it says nothing.
+    """
+
+    of: str
+    condition: str
+    when: t.Tuple[str, ...] = ()
+
+
+class Verdict(t.NamedTuple):
+    """What CEL has to say of a pod: cheaply whether it is fine, and at length what is wrong with it.
+
+    Nearly every pod is fine. So the question comes first, and what two verdicts ask of containers is asked in one loop.
+
+    :param conditions: those that may not hold, in the order of what they cost.
+    :param wrong: a list of texts, one for each container, volume or pod at fault; empty for a pod that is fine.
+    """
+
+    conditions: t.Tuple[Condition, ...] = ()
+    wrong: str = "[]"
+
+    def only_when(self, condition: str) -> Verdict:
+        """The same, but nothing is wrong with a pod of which the condition does not hold."""
+        if not self.conditions:
+            return self
+        conditions = tuple(c._replace(when=(*c.when, condition)) for c in self.conditions)
+        return Verdict(conditions, f"({condition} ? {self.wrong} : [])")
+
+
+def both(*verdicts: Verdict) -> Verdict:
+    """What any of them finds wrong."""
+    conditions = tuple(condition for verdict in verdicts for condition in verdict.conditions)
+    return Verdict(conditions, total(verdict.wrong for verdict in verdicts if verdict.conditions))
+
+
+def containers(condition: str, said: str) -> Verdict:
     """What is said of each container ``c`` of which the condition holds, in all three lists."""
-    return total(
+    wrong = total(
         f"{items(name)}.filter(c, {condition}).map(c, '{title} ' + c.name + ': ' + {said})"
         for name, title in CONTAINERS
     )
+    return Verdict((Condition("container", condition),), wrong)
 
 
-def volumes(condition: str, said: str) -> str:
+def volumes(condition: str, said: str) -> Verdict:
     """What is said of each volume ``v`` of which the condition holds."""
-    return f"{items('volumes')}.filter(v, {condition}).map(v, 'volume ' + v.name + ': ' + {said})"
+    wrong = f"{items('volumes')}.filter(v, {condition}).map(v, 'volume ' + v.name + ': ' + {said})"
+    return Verdict((Condition("volume", condition),), wrong)
 
 
-def pod(condition: str, said: str) -> str:
+def pod(condition: str, said: str) -> Verdict:
     """What is said of the pod itself when the condition holds."""
-    return f"({condition} ? ['pod: ' + {said}] : [])"
+    return Verdict((Condition("pod", condition),), f"({condition} ? ['pod: ' + {said}] : [])")
+
+
+def fine(conditions: t.Iterable[Condition]) -> str:
+    """That none of the conditions holds of a pod."""
+    by_kind: t.Dict[str, t.Dict[t.Tuple[str, ...], t.List[str]]] = {}
+    for condition in conditions:
+        by_kind.setdefault(condition.of, {}).setdefault(condition.when, []).append(condition.condition)
+    parts = [_none_of(by_kind["pod"])] if "pod" in by_kind else []
+    if "container" in by_kind:
+        parts += [f"{items(name)}.all(c, {_none_of(by_kind['container'])})" for name, _title in CONTAINERS]
+    if "volume" in by_kind:
+        parts.append(f"{items('volumes')}.all(v, {_none_of(by_kind['volume'])})")
+    return all_of(parts)
+
+
+def _none_of(conditions: t.Mapping[t.Tuple[str, ...], t.Iterable[str]]) -> str:
+    """
+    :param conditions: by what has to be the case for them to matter.
+    """
+    parts = []
+    for when, said in conditions.items():
+        none = all_of(f"!({condition})" for condition in said)
+        parts.append(f"(!({all_of(when)}) || {none})" if when else none)
+    return all_of(parts)
 
 
 def own(name: str) -> str:

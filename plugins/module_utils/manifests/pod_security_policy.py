@@ -12,6 +12,7 @@ in one object, as a pod has to pass every ValidatingAdmissionPolicy but needs on
 from __future__ import annotations
 
 import datetime
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -527,7 +528,10 @@ def _exempt_variables(policy: _Policy, place: _Place, dated: bool) -> t.List[t.T
 
 
 class _Judgement:
-    """The variables that say what each alternative finds wrong; what two have in common is said once."""
+    """The variables that say what each alternative finds wrong; what two have in common is said once.
+
+    The API server evaluates a variable when it is first asked for: what is wrong, only with a pod that is not fine.
+    """
 
     def __init__(self, policy: _Policy, exempt: t.Collection[str]) -> None:
         self._policy = policy
@@ -541,21 +545,31 @@ class _Judgement:
             self.variables.append((name, expression))
         return f"variables.{self._known[expression]}"
 
-    def wrong(self, index: int, kind: str) -> str:
-        """The variable with everything that is wrong for an alternative.
+    def _verdicts(self, index: int, kind: str) -> t.Iterator[t.Tuple[str, cel.Verdict]]:
+        """Rules of an alternative, but for those who are let off.
 
         :param kind: ``violations`` or ``remaining``.
         """
-        alternative = self._policy.alternatives[index]
-        suffix = (f"_{index}" if self._policy.several else "") + ("_left" if kind == "remaining" else "")
-        parts = []
-        for rule in alternative.rules:
-            expression = getattr(rule, kind)
-            if expression == "[]":
-                continue
+        for rule in self._policy.alternatives[index].rules:
+            verdict: cel.Verdict = getattr(rule, kind)
             if f"exempt_{rule.name}" in self._exempt:
-                expression = f"variables.exempt_{rule.name} ? [] : {expression}"
-            parts.append(self._variable(rule.name + suffix, expression))
+                verdict = verdict.only_when(f"!variables.exempt_{rule.name}")
+            if verdict.conditions:
+                yield rule.name, verdict
+
+    def _suffix(self, index: int, kind: str) -> str:
+        return (f"_{index}" if self._policy.several else "") + ("_left" if kind == "remaining" else "")
+
+    def fine(self, index: int, kind: str) -> str:
+        """The variable that says whether an alternative finds nothing wrong."""
+        verdicts = self._verdicts(index, kind)
+        conditions = [condition for _name, verdict in verdicts for condition in verdict.conditions]
+        return self._variable(f"fine{self._suffix(index, kind)}", cel.fine(conditions))
+
+    def wrong(self, index: int, kind: str) -> str:
+        """The variable with everything that is wrong for an alternative."""
+        suffix = self._suffix(index, kind)
+        parts = [self._variable(name + suffix, verdict.wrong) for name, verdict in self._verdicts(index, kind)]
         return self._variable(f"wrong{suffix}", cel.total(parts))
 
 
@@ -566,14 +580,14 @@ def _validating(policy: _Policy, part: str) -> t.Dict[str, t.Any]:
     # before defaults are filled in, and in templates, what they mend is not wrong
     filled = part == "pods" and policy.stage == "enforce"
     kind = "violations" if filled or not policy.mutate else "remaining"
-    wrong = [judged.wrong(index, kind) for index in range(len(policy.alternatives))]
+    fine, wrong = ([of(index, kind) for index in range(len(policy.alternatives))] for of in (judged.fine, judged.wrong))
     used = _used(policy) if part == "pods" else {}
     variables = [*_pod_variables(place), *exempt, *judged.variables, *((v, e) for v, e in used.values())]
     spec: t.Dict[str, t.Any] = {
         "failurePolicy": "Fail",
         "matchConstraints": {"resourceRules": _judged_resources(policy) if part == "pods" else _WORKLOADS},
         "variables": _variables(variables),
-        "validations": _validations(policy, wrong, used),
+        "validations": _validations(policy, fine, wrong, used),
     }
     conditions = _match_conditions(policy, place, part)
     if conditions:
@@ -622,7 +636,7 @@ def _used(policy: _Policy) -> t.Dict[int, t.Tuple[str, str]]:
 
 
 def _validations(
-    policy: _Policy, wrong: t.Sequence[str], used: t.Mapping[int, t.Tuple[str, str]]
+    policy: _Policy, fine: t.Sequence[str], wrong: t.Sequence[str], used: t.Mapping[int, t.Tuple[str, str]]
 ) -> t.List[t.Dict[str, str]]:
     """Who may use any of the policies, where that is asked; and that one of these finds nothing wrong."""
     found = []
@@ -637,8 +651,8 @@ def _validations(
             }
         )
     passed = [
-        cel.all_of([*([f"variables.{used[index][0]}"] if index in used else []), f"{name}.size() == 0"])
-        for index, name in enumerate(wrong)
+        cel.all_of([*([f"variables.{used[index][0]}"] if index in used else []), name])
+        for index, name in enumerate(fine)
     ]
     said = f"{wrong[0]}.join('; ')"
     if policy.several:
@@ -683,10 +697,32 @@ def _mutating(policy: _Policy) -> t.Dict[str, t.Any]:
         "variables": _variables(variables),
         "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}],
     }
-    conditions = _match_conditions(policy, place, "defaults")
-    if conditions:
-        spec["matchConditions"] = conditions
+    spec["matchConditions"] = [*_match_conditions(policy, place, "defaults"), _something_left_open(policy, place)]
     return spec
+
+
+def _something_left_open(policy: _Policy, place: _Place) -> t.Dict[str, str]:
+    """The condition that leaves alone who has said everything: to patch a pod costs more than to judge it.
+
+    It may let more through than there is to fill in, such as what an exception lets off.
+    """
+    defaults = [default for a in policy.alternatives for rule in a.rules for default in rule.defaults]
+    of_pod = [default.unset for default in defaults if not default.of_container]
+    of_containers = cel.any_of(f"({default.unset})" for default in defaults if default.of_container)
+    lists = [f"{cel.items(name)}.exists(c, {of_containers})" for name, _title in cel.CONTAINERS]
+    open_ = cel.any_of([*(f"({unset})" for unset in of_pod), *(lists if of_containers != "false" else [])])
+    return {"name": "something-left-open", "expression": _without_variables(open_, place)}
+
+
+def _without_variables(expression: str, place: _Place) -> str:
+    """An expression of a rule where there are no variables; what stands in literals stays."""
+    known = {f"variables.{name}": f"({value})" for name, value in _pod_variables(place)}
+    token = re.compile(r"'(?:[^'\\]|\\.)*'|variables\.(?:spec|annotations|linux)\b")
+
+    def replaced(found: t.Match[str]) -> str:
+        return known.get(found.group(), found.group())
+
+    return token.sub(replaced, token.sub(replaced, expression))
 
 
 def _chosen(policy: _Policy, judged: _Judgement, used: t.Mapping[int, t.Tuple[str, str]]) -> str:
@@ -697,10 +733,9 @@ def _chosen(policy: _Policy, judged: _Judgement, used: t.Mapping[int, t.Tuple[st
     expression = "-1"
     for kind in ("remaining", "violations"):
         for index in reversed(range(len(policy.alternatives))):
-            passes = f"{judged.wrong(index, kind)}.size() == 0"
             usable = [f"variables.{used[index][0]}"] if index in used else []
             value = index if kind == "remaining" else -1
-            expression = f"{cel.all_of([passes, *usable])} ? {value} : {expression}"
+            expression = f"{cel.all_of([judged.fine(index, kind), *usable])} ? {value} : {expression}"
     return expression
 
 

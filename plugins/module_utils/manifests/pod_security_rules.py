@@ -4,8 +4,8 @@
 
 """The rules of a pod security policy, each a pure function: options -> what CEL says of a pod that breaks it.
 
-Every expression is a list of texts, one for each container, volume or pod at fault, that name it, the field and the
-remedy; a pod that keeps the rule gets an empty list. Names and meanings of options are those of PodSecurityPolicy
+Each says under which conditions a pod breaks it, and as a list of texts what is wrong: one for each container, volume or
+pod at fault, that name it, the field and the remedy. Names and meanings of options are those of PodSecurityPolicy
 (k8s.io/kubernetes v1.24, pkg/security/podsecuritypolicy), except that an option which is not declared judges nothing.
 
 Expressions may use ``variables.spec`` and ``variables.annotations`` of the pod, and ``variables.linux``.
@@ -18,7 +18,15 @@ from dataclasses import dataclass
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import ItemError
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import cel
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.cel import effective, own, shared, text, texts
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.cel import (
+    Condition,
+    Verdict,
+    effective,
+    own,
+    shared,
+    text,
+    texts,
+)
 
 Options = t.Mapping[str, t.Any]
 
@@ -71,20 +79,24 @@ class Rule:
     """
 
     name: str
-    violations: str
-    remaining: str
+    violations: Verdict
+    remaining: Verdict
     defaults: t.Tuple[Default, ...] = ()
 
 
-def _rule(name: str, violations: str, remaining: t.Optional[str] = None, *defaults: Default) -> Rule:
+#: What a default mends as a whole.
+_NOTHING = Verdict()
+
+
+def _rule(name: str, violations: Verdict, remaining: t.Optional[Verdict] = None, *defaults: Default) -> Rule:
     return Rule(name, violations, violations if remaining is None else remaining, defaults)
 
 
 def _on_linux(rule: Rule) -> Rule:
     """A rule about fields that pods for Windows cannot set."""
-    kept = {kind: f"variables.linux ? {getattr(rule, kind)} : []" for kind in ("violations", "remaining")}
     defaults = tuple(Default(d.path, f"variables.linux && {d.unset}", d.value, d.of_container) for d in rule.defaults)
-    return Rule(rule.name, kept["violations"], kept["remaining"], defaults)
+    violations, remaining = (verdict.only_when("variables.linux") for verdict in (rule.violations, rule.remaining))
+    return Rule(rule.name, violations, remaining, defaults)
 
 
 def _ranges(item: t.Mapping[str, t.Any], option: str) -> t.List[t.Dict[str, int]]:
@@ -203,7 +215,7 @@ def allow_privilege_escalation(options: Options) -> t.Optional[Rule]:
             f"securityContext.allowPrivilegeEscalation is not set, set it to {str(bool(default)).lower()}"
             + (" or true" if not default else " or false")
         )
-        rule = _rule("allow_privilege_escalation", cel.containers(f"!{field}.hasValue()", said), "[]", fill)
+        rule = _rule("allow_privilege_escalation", cel.containers(f"!{field}.hasValue()", said), _NOTHING, fill)
     else:
         said = text("securityContext.allowPrivilegeEscalation is not false, set it to false")
         remaining = cel.containers(f"{field}.orValue(false)", said)
@@ -262,7 +274,7 @@ def required_drop_capabilities(options: Options) -> t.Optional[Rule]:
     said_added = f"'securityContext.capabilities.add has ' + {taken}.join(', ') + ', drop it instead'"
     added = cel.containers(f"{taken}.size() > 0", said_added)
     fill = Default("securityContext/capabilities/drop", f"{missing}.size() > 0", f"{drop} + {missing}", True)
-    violations = cel.total([cel.containers(f"{missing}.size() > 0", said), added])
+    violations = cel.both(cel.containers(f"{missing}.size() > 0", said), added)
     return _on_linux(_rule("required_drop_capabilities", violations, added, fill))
 
 
@@ -283,7 +295,7 @@ def default_add_capabilities(options: Options) -> t.Optional[Rule]:
     missing = f"{texts(wanted)}.filter(d, !(d in {drop} || d in {add}))"
     said = f"'securityContext.capabilities neither adds nor drops ' + {missing}.join(', ') + ', do one of them'"
     fill = Default("securityContext/capabilities/add", f"{missing}.size() > 0", f"{add} + {missing}", True)
-    return _on_linux(_rule("default_add_capabilities", cel.containers(f"{missing}.size() > 0", said), "[]", fill))
+    return _on_linux(_rule("default_add_capabilities", cel.containers(f"{missing}.size() > 0", said), _NOTHING, fill))
 
 
 # -- users and groups
@@ -392,8 +404,8 @@ def se_linux(options: Options) -> t.Optional[Rule]:
     fill = Default("securityContext/seLinuxOptions", f"!{shared('seLinuxOptions')}.hasValue()", value)
     deviating = cel.containers(f"{own('seLinuxOptions')}.optMap(s, !({same})).orValue(false)", said)
     unlike = f"{shared('seLinuxOptions')}.optMap(s, !({same}))"
-    violations = cel.total([cel.pod(f"{unlike}.orValue(true)", said), deviating])
-    remaining = cel.total([cel.pod(f"{unlike}.orValue(false)", said), deviating])
+    violations = cel.both(cel.pod(f"{unlike}.orValue(true)", said), deviating)
+    remaining = cel.both(cel.pod(f"{unlike}.orValue(false)", said), deviating)
     return _on_linux(_rule("se_linux", violations, remaining, fill))
 
 
@@ -472,7 +484,7 @@ def seccomp(options: Options) -> t.Optional[Rule]:
         defaults = [Default("securityContext/seccompProfile", f"!{shared('seccompProfile')}.hasValue()", value)]
     if allowed is None or "*" in allowed:
         unset = cel.pod(f"{of_pod} == ''", text(f"securityContext.seccompProfile is not set, set it to {default}"))
-        return _on_linux(_rule("seccomp", unset, "[]", *defaults))
+        return _on_linux(_rule("seccomp", unset, _NOTHING, *defaults))
     if not allowed:
         if default is not None:
             raise ItemError(
@@ -481,7 +493,7 @@ def seccomp(options: Options) -> t.Optional[Rule]:
             )
         advice = text("securityContext.seccompProfile may not be set, remove it")
         set_here = cel.containers(f"{own('seccompProfile')}.hasValue()", advice)
-        return _on_linux(_rule("seccomp", cel.total([cel.pod(f"{of_pod} != ''", advice), set_here])))
+        return _on_linux(_rule("seccomp", cel.both(cel.pod(f"{of_pod} != ''", advice), set_here)))
     advice = text(f"securityContext.seccompProfile must be one of: {', '.join(allowed)}")
     wrong = f"!{cel.matches(of_pod, allowed)}"
     containers = cel.containers(f"{of_container}.optMap(x, !{cel.matches('x', allowed)}).orValue(false)", advice)
@@ -492,8 +504,8 @@ def seccomp(options: Options) -> t.Optional[Rule]:
     return _on_linux(
         _rule(
             "seccomp",
-            cel.total([cel.pod(wrong, advice), containers]),
-            cel.total([cel.pod(remaining, advice), containers]),
+            cel.both(cel.pod(wrong, advice), containers),
+            cel.both(cel.pod(remaining, advice), containers),
             *defaults,
         )
     )
@@ -595,9 +607,13 @@ def allowed_host_paths(options: Options) -> t.Optional[Rule]:
     names = f"{cel.items('volumes')}.filter(v, {limited}).map(v, v.name)"
     wrong = "c.?volumeMounts.orValue([]).filter(m, !m.?readOnly.orValue(false) && m.name in limited)"
     said = f"'volumeMounts of ' + {wrong}.map(m, m.name).join(', ') + ' must have readOnly: true'"
+    mounting = cel.containers(f"{wrong}.size() > 0", said)
     # a list of one, so that the volumes are looked through once and not for every mount
-    mounted = f"[{names}].map(limited, {cel.containers(f'{wrong}.size() > 0', said)})[0]"
-    return _rule("allowed_host_paths", cel.total([outside, mounted]))
+    mounted = Verdict(
+        (Condition("pod", f"[{names}].exists(limited, limited.size() > 0 && !({cel.fine(mounting.conditions)}))"),),
+        f"[{names}].map(limited, {mounting.wrong})[0]",
+    )
+    return _rule("allowed_host_paths", cel.both(outside, mounted))
 
 
 def _below(prefixes: t.Iterable[str]) -> str:
@@ -633,17 +649,17 @@ def runtime_class(options: Options) -> t.Optional[Rule]:
     allowed, default = strategy.get("allowed_runtime_class_names"), strategy.get("default_runtime_class_name")
     field = "variables.spec.?runtimeClassName"
     advice = text(f" is not allowed, use one of: {', '.join(allowed or ()) or 'none'}")
-    wrong = "[]"
+    wrong = _NOTHING
     if allowed is not None and "*" not in allowed:
         refused = f"{field}.optMap(r, !(r in {texts(allowed)})).orValue(false)"
         wrong = cel.pod(refused, f"'runtimeClassName ' + {field}.orValue('') + {advice}")
     if default is None:
-        return _rule("runtime_class", wrong) if wrong != "[]" else None
+        return _rule("runtime_class", wrong) if wrong != _NOTHING else None
     if allowed is not None and "*" not in allowed and default not in allowed:
         raise ItemError(f"runtime_class: the default {default} is not allowed", "Add it to allowed_runtime_class_names")
     unset = cel.pod(f"!{field}.hasValue()", text(f"runtimeClassName is not set, set it to {default}"))
     fill = Default("runtimeClassName", f"!{field}.hasValue()", text(default))
-    return _rule("runtime_class", cel.total([unset, wrong]), wrong, fill)
+    return _rule("runtime_class", cel.both(unset, wrong), wrong, fill)
 
 
 def _full_names(image: str) -> str:
@@ -675,7 +691,7 @@ def _images(name: str, wrong: t.Callable[[str], str], said: str) -> Rule:
     of_containers = cel.containers(
         f"[c.?image.orValue('')].exists(i, {wrong('i')})", f"'image ' + c.?image.orValue('') + {text(said)}"
     )
-    return _rule(name, cel.total([of_containers, of_volumes]))
+    return _rule(name, cel.both(of_containers, of_volumes))
 
 
 def allowed_image_registries(options: Options) -> t.Optional[Rule]:
@@ -715,8 +731,9 @@ def ephemeral_containers(options: Options) -> t.Optional[Rule]:
     if options.get("ephemeral_containers", True):
         return None
     said = text("ephemeral containers are not allowed, debug with a pod of its own")
-    found = f"{cel.items('ephemeralContainers')}.map(c, 'ephemeral container ' + c.name + ': ' + {said})"
-    return _rule("ephemeral_containers", found)
+    there = cel.items("ephemeralContainers")
+    wrong = f"{there}.map(c, 'ephemeral container ' + c.name + ': ' + {said})"
+    return _rule("ephemeral_containers", Verdict((Condition("pod", f"{there}.size() > 0"),), wrong))
 
 
 RULES: t.Tuple[t.Callable[[Options], t.Optional[Rule]], ...] = (

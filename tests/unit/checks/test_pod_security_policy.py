@@ -10,13 +10,16 @@ import copy
 import typing as t
 
 import pytest
+from ansible_collections.hardened.k8s.plugins.module_utils.checks.cel import compiled
 from ansible_collections.hardened.k8s.plugins.module_utils.checks.pod_security import Judge
 from ansible_collections.hardened.k8s.plugins.module_utils.checks.pod_security_policy import Stored, by_policy
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import cel
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_policy import declare
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_rules import NAMES, rules
 
 from tests.support.pod_security import CASES, EVERY_RULE, LISTS, careful_pod
+from tests.support.psp import pod
 
 Fields = dict[str, t.Any]
 
@@ -148,3 +151,40 @@ def test_pods_that_differ_by_node_and_token_are_judged_once(judge: Judge) -> Non
     wrong = judge({}, first)
     assert wrong
     assert judge({}, second) is wrong
+
+
+def differing(options: Fields, pods: t.Iterable[Fields]) -> list[tuple[str, Fields]]:
+    """Rules and pods where the short question and the long answer do not agree."""
+    found = []
+    for rule in rules(options):
+        for verdict in (rule.violations, rule.remaining):
+            fine, wrong = compiled(cel.fine(verdict.conditions)), compiled(verdict.wrong)
+            for asked in pods:
+                scope = {
+                    "spec": asked["spec"],
+                    "annotations": asked["metadata"].get("annotations", {}),
+                    "linux": asked["spec"].get("os") != {"name": "windows"},
+                }
+                if fine({"variables": scope}) is not (wrong({"variables": scope}) == []):
+                    found.append((rule.name, asked))
+    return found
+
+
+def test_a_pod_is_fine_when_nothing_is_wrong_with_it() -> None:
+    for case in CASES.values():
+        specs = (
+            [case.good, case.bad] if case.of_pod else [one(name, **f) for name in LISTS for f in (case.good, case.bad)]
+        )
+        assert not differing(case.options, [{"metadata": {}, "spec": spec} for spec in specs])
+    pods = [pod(f"fine {seed}", "shop") for seed in range(300)]
+    assert not differing(EVERY_RULE, pods)
+    assert not differing({**EVERY_RULE, "default_seccomp_profile": None}, pods)
+
+
+def test_defaults_are_asked_for_without_variables_but_for_what_literals_say() -> None:
+    item = {"name": "p", "namespaces": ["shop"], "required_drop_capabilities": ["it's variables.spec"], "mutate": True}
+    declared = declare(item, "", Context("enforce"))
+    spec = next(made["spec"] for made in declared.objects if made["kind"] == "MutatingAdmissionPolicy")
+    (condition,) = spec["matchConditions"]
+    assert "variables" not in condition["expression"].replace("\\'s variables.spec'", "")
+    assert condition["expression"].count("variables.spec") == len(LISTS)
