@@ -389,6 +389,8 @@ options:
         description:
           - Whether pods may be given the token of their service account. With V(false) the pod or its service
             account has to say no.
+          - In a workload's template only V(true) is warned of; where it says nothing, its service account decides,
+            which the API server looks at when the pod is made.
         type: bool
       host_users: &host_users
         description:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
@@ -38,6 +39,57 @@ def test_a_cluster_is_read_and_a_declaration_is_judged_before_it_is_written(
     written = run("network_flow_info", manifests=manifests, namespaces=[f"{prefix}-api"], flows=[flow])
     assert not written["answers"][0]["allowed"]
     assert written["changes"] == []
+
+
+def _stored_by_calico(cluster: ControlPlane, kind: str, plural: str, scope: str) -> None:
+    """A kind as Calico stores it, on a cluster without its API server."""
+    group = "crd.projectcalico.org"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": scope, "names": names, "versions": [version]},
+    }
+    cluster.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(definition))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=60s")
+
+
+def test_policies_of_calico_count_without_its_api_server(run: Runner, cluster: ControlPlane, prefix: str) -> None:
+    run("namespace", namespaces=[{"name": prefix}])
+    cluster.kubectl("wait", "--for=create", "serviceaccount/default", "-n", prefix, "--timeout=30s")
+    for name in ("web", "api"):
+        cluster.request("POST", f"/api/v1/namespaces/{prefix}/pods", pod(name, prefix))
+    kinds = (("GlobalNetworkPolicy", "globalnetworkpolicies"), ("GlobalNetworkSet", "globalnetworksets"))
+    path = "/apis/crd.projectcalico.org/v1"
+    try:
+        for kind, plural in kinds:
+            _stored_by_calico(cluster, kind, plural, "Cluster")
+        rule = {"action": "Deny", "destination": {"selector": f"net == '{prefix}'"}}
+        spec = {
+            "tier": "default",
+            "namespaceSelector": f"kubernetes.io/metadata.name == '{prefix}'",
+            "types": ["Egress"],
+            "egress": [rule, {"action": "Allow"}],
+        }
+        policy = {"metadata": {"name": f"default.{prefix}"}, "spec": spec}
+        shown = json.dumps({"labels": {"net": prefix}})
+        listed = {
+            "metadata": {"name": prefix, "annotations": {"projectcalico.org/metadata": shown}},
+            "spec": {"nets": ["198.51.100.0/24"]},
+        }
+        for (kind, plural), item in zip(kinds, (policy, listed), strict=True):
+            made = {"apiVersion": "crd.projectcalico.org/v1", "kind": kind, **item}
+            cluster.request("POST", f"{path}/{plural}", made)
+        flow = {"from": {"namespace": prefix, "pod": "web"}, "port": 80}
+        flows = [{**flow, "to": {"address": f"{net}.7"}} for net in ("198.51.100", "203.0.113")]
+        answers = run("network_flow_info", flows=flows)["answers"]
+        assert [answer["allowed"] for answer in answers] == [False, True]
+    finally:
+        for _kind, plural in kinds:
+            cluster.kubectl("delete", "--ignore-not-found", f"crd/{plural}.crd.projectcalico.org")
 
 
 def test_a_kind_that_is_not_served_is_explained(run: Runner, prefix: str) -> None:

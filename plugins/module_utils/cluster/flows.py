@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import explain
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api, ApiError
@@ -36,6 +38,10 @@ EXTENSIONS = (
     Kind(CALICO_VERSION, "StagedKubernetesNetworkPolicy", "stagedkubernetesnetworkpolicies"),
     Kind(CILIUM_VERSION, "CiliumCIDRGroup", "ciliumcidrgroups", namespaced=False),
 )
+#: Where Calico keeps what its API server shows: a cluster without that server has the same objects here alone.
+CALICO_STORE = "crd.projectcalico.org/v1"
+#: And there, as JSON, the metadata that the API server would show (libcalico-go).
+_SHOWN_METADATA = "projectcalico.org/metadata"
 
 
 def served(api: Api) -> t.Set[str]:
@@ -50,7 +56,11 @@ def read(api: Api) -> t.List[Manifest]:
     :raises HardenedError: no permission.
     """
     versions = served(api)
-    kinds = [*ALWAYS, *(kind for kind in EXTENSIONS if kind.api_version in versions)]
+    stored = CALICO_VERSION not in versions and CALICO_STORE in versions
+    extensions = [
+        replace(k, api_version=CALICO_STORE) if stored and k.api_version == CALICO_VERSION else k for k in EXTENSIONS
+    ]
+    kinds = [*ALWAYS, *(kind for kind in extensions if kind.api_version in versions)]
 
     def one(kind: Kind) -> t.List[Manifest]:
         try:
@@ -67,5 +77,18 @@ def read(api: Api) -> t.List[Manifest]:
         for kind, items in zip(kinds, pool.map(one, kinds)):
             for item in items:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.name
+                if kind.api_version == CALICO_STORE:
+                    _as_shown(item)
             found += items
     return found
+
+
+def _as_shown(item: Manifest) -> None:
+    """Give an object of Calico's store the version and the labels that Calico's API server would show."""
+    item["apiVersion"] = CALICO_VERSION
+    try:
+        shown = json.loads(item["metadata"].get("annotations", {}).get(_SHOWN_METADATA, "{}"))
+    except ValueError:
+        return  # whoever wrote that, Calico reads no labels from it either
+    if isinstance(shown, dict) and isinstance(shown.get("labels"), dict):
+        item["metadata"]["labels"] = {**item["metadata"].get("labels", {}), **shown["labels"]}
