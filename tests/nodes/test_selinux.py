@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 import typing as t
 
 import pytest
 
+from tests.gates.environment import ROOT
 from tests.nodes.conftest import Pods
 from tests.nodes.playing import OnMachine
 from tests.testbed.disks import SHELL
@@ -30,6 +32,13 @@ _BREAK = """\
 [Service]
 ExecStartPre=/usr/bin/test ! -e /etc/containerd/conf.d/50-selinux.toml
 """
+#: Or for a long time does not.
+_HANG = """\
+[Service]
+ExecStartPre=/bin/sh -c "test ! -e /etc/containerd/conf.d/50-selinux.toml || exec sleep 1001"
+TimeoutStartSec=infinity
+"""
+_BOOT = "cat /proc/sys/kernel/random/boot_id"
 
 
 class State(t.NamedTuple):
@@ -160,6 +169,28 @@ def test_a_switch_that_cuts_everybody_off_is_put_back_by_the_node_itself(machine
     assert (found, next_boot(alone)) == ("permissive", "permissive")
 
 
+def test_a_power_cut_half_way_is_put_back_by_the_next_boot(machines: Machines, alone: OnMachine) -> None:
+    """The policy is rebuilt and the labels are changed; containerd is being restarted."""
+    machines.reset("selinux")
+    alone.run(f"mkdir -p {_UNIT}; printf '{_HANG}' > {_UNIT}/break.conf; systemctl daemon-reload")
+    before, boot = state(alone), alone.run(_BOOT)
+    run = threading.Thread(target=lambda: alone.play("selinux", stage="observe", fcontexts=_SHARED))
+    run.start()
+    alone.run("until pgrep --full 'sleep 1001'; do sleep 1; done")
+    assert state(alone) != before
+    alone.run("(sleep 1; echo b > /proc/sysrq-trigger) > /dev/null 2>&1 &")
+    run.join()
+    deadline = time.monotonic() + 900
+    found = boot
+    while found == boot:
+        assert time.monotonic() < deadline, "it does not come back"
+        with contextlib.suppress(RuntimeError):
+            found = alone.machine.run(_BOOT, patience=60)
+    alone.run("until systemctl is-active --quiet containerd; do sleep 1; done")
+    assert state(alone) == before
+    assert alone.run("systemctl is-failed hardened-k8s-undo.service || true").strip() != "failed"
+
+
 # -- a node of a cluster
 
 
@@ -174,19 +205,27 @@ def ready(nodes: Nodes) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
+def hardened(node: OnMachine, **options: t.Any) -> dict[str, t.Any]:
+    """By the playbook, which learns that this node has SELinux."""
+    given = {f"selinux_{name}": value for name, value in options.items()}
+    result = node.playbook(f"{ROOT}/playbooks/harden.yml", given, "--limit=selinux", "--tags=selinux")
+    assert result["rc"] == 0, result["output"]
+    return result
+
+
 def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods, node: OnMachine) -> None:
     node.run("mkdir -p /srv/shared /srv/closed && echo it > /srv/shared/file && echo it > /srv/closed/file")
     pods.run("before", "selinux")
     assert ":container_t:" not in pods.confinement("before")
 
-    first = node.applied("selinux", fcontexts=_SHARED, health_timeout=600, hold=900)
+    first = hardened(node, fcontexts=_SHARED, health_timeout=600, hold=900)
     assert (mode(node), next_boot(node)) == ("enforcing", "enforcing")
     assert (domain(node, "containerd"), domain(node, "kubelet")) == ("dockerd_t", "kubelet_t")
     assert ready(nodes)
     assert "selinux/started-before" in printed(first)
     assert "default/before" in printed(first)
     assert pods.sh("before", "echo lives").strip() == "lives"
-    again = node.applied("selinux", fcontexts=_SHARED)
+    again = hardened(node, fcontexts=_SHARED)
     assert again["changed"] == 0, again["output"]
 
     labels = []
@@ -222,7 +261,7 @@ def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods
     assert ":container_t:" in pods.confinement("later")
 
     pods.delete("one", "two")
-    node.applied("selinux", state="absent", health_timeout=600)
+    hardened(node, state="absent", health_timeout=600)
     assert mode(node) == "permissive"
     assert ready(nodes)
     assert pods.sh("later", "echo lives").strip() == "lives"
