@@ -103,13 +103,16 @@ def both(*verdicts: Verdict) -> Verdict:
     return Verdict(conditions, total(verdict.wrong for verdict in verdicts if verdict.conditions))
 
 
-def containers(condition: str, said: str) -> Verdict:
-    """What is said of each container ``c`` of which the condition holds, in all three lists."""
+def containers(condition: str, said: str, asked: t.Optional[str] = None) -> Verdict:
+    """What is said of each container ``c`` of which the condition holds, in all three lists.
+
+    :param asked: the same condition, where there is one that costs less.
+    """
     wrong = total(
         f"{items(name)}.filter(c, {condition}).map(c, '{title} ' + c.name + ': ' + {said})"
         for name, title in CONTAINERS
     )
-    return Verdict((Condition("container", condition),), wrong)
+    return Verdict((Condition("container", asked or condition),), wrong)
 
 
 def volumes(condition: str, said: str) -> Verdict:
@@ -118,9 +121,12 @@ def volumes(condition: str, said: str) -> Verdict:
     return Verdict((Condition("volume", condition),), wrong)
 
 
-def pod(condition: str, said: str) -> Verdict:
-    """What is said of the pod itself when the condition holds."""
-    return Verdict((Condition("pod", condition),), f"({condition} ? ['pod: ' + {said}] : [])")
+def pod(condition: str, said: str, asked: t.Optional[str] = None) -> Verdict:
+    """What is said of the pod itself when the condition holds.
+
+    :param asked: the same condition, where there is one that costs less.
+    """
+    return Verdict((Condition("pod", asked or condition),), f"({condition} ? ['pod: ' + {said}] : [])")
 
 
 def fine(conditions: t.Iterable[Condition]) -> str:

@@ -170,10 +170,13 @@ def host_ports(options: Options) -> t.Optional[Rule]:
     port = (
         "(p.?hostPort.orValue(0) > 0 ? p.hostPort : variables.spec.?hostNetwork.orValue(false) ? p.containerPort : 0)"
     )
-    wrong = f"c.?ports.orValue([]).map(p, {port}).filter(h, h > 0 && !{cel.within('h', ranges)})"
+    ports = f"c.?ports.orValue([]).map(p, {port})"
+    outside = f"h > 0 && !{cel.within('h', ranges)}"
+    wrong = f"{ports}.filter(h, {outside})"
     advice = text(f", remove it or use one of: {_span(ranges)}" if ranges else ", remove it")
     said = f"'ports.hostPort is ' + {wrong}.map(h, string(h)).join(', ') + {advice}"
-    return _rule("host_ports", cel.containers(f"{wrong}.size() > 0", said))
+    asked = f"has(c.ports) && {ports}.exists(h, {outside})"
+    return _rule("host_ports", cel.containers(f"{wrong}.size() > 0", said, asked))
 
 
 def host_users(options: Options) -> t.Optional[Rule]:
@@ -186,12 +189,19 @@ def host_users(options: Options) -> t.Optional[Rule]:
 def host_probes(options: Options) -> t.Optional[Rule]:
     if options.get("host_probes", True):
         return None
-    handlers = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle.?postStart", "lifecycle.?preStop"]
-    hosts = [
-        f"c.?{handler}.?{kind}.?host.orValue('') != ''" for handler in handlers for kind in ("httpGet", "tcpSocket")
-    ]
+    handlers = {probe: [probe] for probe in ("livenessProbe", "readinessProbe", "startupProbe")}
+    handlers["lifecycle"] = ["lifecycle.?postStart", "lifecycle.?preStop"]
+    hosts = {
+        field: cel.any_of(
+            f"c.?{path}.?{kind}.?host.orValue('') != ''" for path in paths for kind in ("httpGet", "tcpSocket")
+        )
+        for field, paths in handlers.items()
+    }
     said = text("a probe or lifecycle handler names a host, remove host from its httpGet or tcpSocket")
-    return _rule("host_probes", cel.containers(cel.any_of(hosts), said))
+    return _rule(
+        "host_probes",
+        cel.containers(cel.any_of(f"has(c.{field}) && ({named})" for field, named in hosts.items()), said),
+    )
 
 
 def allow_privilege_escalation(options: Options) -> t.Optional[Rule]:
@@ -254,10 +264,11 @@ def allowed_capabilities(options: Options) -> t.Optional[Rule]:
     if allowed is None or "*" in allowed:
         return None
     allowed = sorted({*allowed, *options.get("default_add_capabilities", ())})
-    wrong = f"{own('capabilities')}.?add.orValue([]).filter(a, !(a in {texts(allowed)}))"
+    added = f"{own('capabilities')}.?add.orValue([])"
+    wrong, asked = (f"{added}.{macro}(a, !(a in {texts(allowed)}))" for macro in ("filter", "exists"))
     advice = text(f", remove it; allowed: {', '.join(allowed) or 'none'}")
     said = f"'securityContext.capabilities.add has ' + {wrong}.join(', ') + {advice}"
-    return _on_linux(_rule("allowed_capabilities", cel.containers(f"{wrong}.size() > 0", said)))
+    return _on_linux(_rule("allowed_capabilities", cel.containers(f"{wrong}.size() > 0", said, asked)))
 
 
 def required_drop_capabilities(options: Options) -> t.Optional[Rule]:
@@ -269,12 +280,16 @@ def required_drop_capabilities(options: Options) -> t.Optional[Rule]:
     drop, add = f"{own('capabilities')}.?drop.orValue([])", f"{own('capabilities')}.?add.orValue([])"
     missing = f"{texts(required)}.filter(r, !(r in {drop} || 'ALL' in {drop}))"
     said = f"'securityContext.capabilities.drop lacks ' + {missing}.join(', ') + ', add it'"
+    lacking = f"!('ALL' in {drop}) && {texts(required)}.exists(r, !(r in {drop}))"
     kept = [name.upper() for name in required if name != "ALL"]
-    taken = f"{add}.filter(a, a.upperAscii() in {texts([*kept, *(f'CAP_{name}' for name in kept)])})"
+    taken, asked = (
+        f"{add}.{macro}(a, a.upperAscii() in {texts([*kept, *(f'CAP_{name}' for name in kept)])})"
+        for macro in ("filter", "exists")
+    )
     said_added = f"'securityContext.capabilities.add has ' + {taken}.join(', ') + ', drop it instead'"
-    added = cel.containers(f"{taken}.size() > 0", said_added)
+    added = cel.containers(f"{taken}.size() > 0", said_added, asked) if kept else _NOTHING
     fill = Default("securityContext/capabilities/drop", f"{missing}.size() > 0", f"{drop} + {missing}", True)
-    violations = cel.both(cel.containers(f"{missing}.size() > 0", said), added)
+    violations = cel.both(cel.containers(f"{missing}.size() > 0", said, lacking), added)
     return _on_linux(_rule("required_drop_capabilities", violations, added, fill))
 
 
@@ -547,12 +562,13 @@ def sysctls(options: Options) -> t.Optional[Rule]:
     if both:
         raise ItemError(f"sysctl {both[0]} is both allowed and forbidden", "Leave it out of one of the lists")
     fine = cel.any_of([cel.matches("n", safe), *([cel.matches("n", allowed)] if allowed else [])])
-    wrong = (
+    wrong, asked = (
         f"{shared('sysctls')}.orValue([]).map(s, s.name.replace('/', '.'))"
-        f".filter(n, {cel.matches('n', forbidden) if forbidden else 'false'} || !({fine}))"
+        f".{macro}(n, {cel.matches('n', forbidden) if forbidden else 'false'} || !({fine}))"
+        for macro in ("filter", "exists")
     )
     said = f"'securityContext.sysctls has ' + {wrong}.join(', ') + ', which this policy does not allow, remove it'"
-    return _on_linux(_rule("sysctls", cel.pod(f"{wrong}.size() > 0", said)))
+    return _on_linux(_rule("sysctls", cel.pod(f"{wrong}.size() > 0", said, asked)))
 
 
 def _dotted(sysctl: str) -> str:
@@ -605,9 +621,12 @@ def allowed_host_paths(options: Options) -> t.Optional[Rule]:
         return _rule("allowed_host_paths", outside)
     limited = f"has(v.hostPath) && !({_below(wide)}) && ({_below(read_only)})"
     names = f"{cel.items('volumes')}.filter(v, {limited}).map(v, v.name)"
-    wrong = "c.?volumeMounts.orValue([]).filter(m, !m.?readOnly.orValue(false) && m.name in limited)"
+    wrong, asked = (
+        f"c.?volumeMounts.orValue([]).{macro}(m, !m.?readOnly.orValue(false) && m.name in limited)"
+        for macro in ("filter", "exists")
+    )
     said = f"'volumeMounts of ' + {wrong}.map(m, m.name).join(', ') + ' must have readOnly: true'"
-    mounting = cel.containers(f"{wrong}.size() > 0", said)
+    mounting = cel.containers(f"{wrong}.size() > 0", said, asked)
     # a list of one, so that the volumes are looked through once and not for every mount
     mounted = Verdict(
         (Condition("pod", f"[{names}].exists(limited, limited.size() > 0 && !({cel.fine(mounting.conditions)}))"),),
@@ -662,24 +681,28 @@ def runtime_class(options: Options) -> t.Optional[Rule]:
     return _rule("runtime_class", cel.both(unset, wrong), wrong, fill)
 
 
-def _full_names(image: str) -> str:
-    """A list of one: the name of an image with its registry, as container runtimes complete it.
+def _full_name(image: str) -> str:
+    """The name of an image with its registry, as container runtimes complete it.
 
     The first part is a registry where it could not be a path (distribution/reference, normalize.go).
     """
-    host = "i.split('/')[0]"
+    host = f"{image}.split('/')[0]"
     marks = [
         f"{host}.contains('.')",
         f"{host}.contains(':')",
         f"{host} == 'localhost'",
         f"{host} != {host}.lowerAscii()",
     ]
-    return (
-        f"[{image}].map(i, i.contains('/') && ({cel.any_of(marks)}) ? i : 'docker.io/' + i)"
-        ".map(i, i.startsWith('index.docker.io/') ? i.substring(6) : i)"
-        ".map(i, i.startsWith('docker.io/') && !i.substring(10).contains('/')"
-        " ? 'docker.io/library/' + i.substring(10) : i)"
-    )
+
+    def of_docker(path: str) -> str:
+        return f"({path}.contains('/') ? 'docker.io/' : 'docker.io/library/') + {path}"
+
+    shortened = [
+        f"{image}.startsWith('{name}/') ? {of_docker(f'{image}.substring({len(name) + 1})')}"
+        for name in ("docker.io", "index.docker.io")
+    ]
+    named = f"{' : '.join(shortened)} : {image}"
+    return f"({image}.contains('/') && ({cel.any_of(marks)}) ? {named} : {of_docker(image)})"
 
 
 def _images(name: str, wrong: t.Callable[[str], str], said: str) -> Rule:
@@ -702,7 +725,7 @@ def allowed_image_registries(options: Options) -> t.Optional[Rule]:
 
     def wrong(image: str) -> str:
         known_to = cel.any_of(f"f.startsWith({text(registry + '/')})" for registry in known)
-        return f"!{_full_names(image)}.exists(f, {known_to})"
+        return f"![{_full_name(image)}].exists(f, {known_to})"
 
     return _images("allowed_image_registries", wrong, f" is not from one of: {', '.join(known) or 'none'}")
 
