@@ -103,13 +103,16 @@ class _Reader:
             raise CelError(f"{self._peek()!r} stands after the end")
 
     def expression(self) -> _Node:
-        condition = self._chain("||", lambda: self._chain("&&", self._comparison))
+        condition = self._either()
         if not self._took("?"):
             return condition
-        yes = self.expression()
+        yes = self._either()  # a choice within it needs brackets
         self._expect(":")
         no = self.expression()
         return lambda scope: yes(scope) if condition(scope) else no(scope)
+
+    def _either(self) -> _Node:
+        return self._chain("||", lambda: self._chain("&&", self._comparison))
 
     def _chain(self, mark: str, below: t.Callable[[], _Node]) -> _Node:
         parts = [below()]

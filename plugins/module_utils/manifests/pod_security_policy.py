@@ -589,10 +589,26 @@ def _validating(policy: _Policy, part: str) -> t.Dict[str, t.Any]:
         "variables": _variables(variables),
         "validations": _validations(policy, fine, wrong, used),
     }
-    conditions = _match_conditions(policy, place, part)
+    conditions = [*_match_conditions(policy, place, part), *(_not_fine(policy, place, kind) if part == "pods" else ())]
     if conditions:
         spec["matchConditions"] = conditions
     return spec
+
+
+def _not_fine(policy: _Policy, place: _Place, kind: str) -> t.Iterator[t.Dict[str, str]]:
+    """The condition that is done with a pod to which no rule of an alternative objects.
+
+    That is nearly every pod; for others the API server evaluates everything, the message included, which it makes also
+    for a pod that passes. Whether somebody is let off, or may use an alternative, is for then.
+    """
+    free = [
+        cel.fine(condition for rule in alternative.rules for condition in getattr(rule, kind).conditions)
+        for alternative in policy.alternatives
+        if not alternative.use
+    ]
+    if free:
+        passes = cel.any_of(f"({fine})" for fine in free) if policy.several else free[0]
+        yield {"name": "breaks-a-rule", "expression": f"!({_without_variables(passes, place)})"}
 
 
 def _judged_resources(policy: _Policy) -> t.List[t.Dict[str, t.Any]]:
@@ -654,11 +670,15 @@ def _validations(
         cel.all_of([*([f"variables.{used[index][0]}"] if index in used else []), name])
         for index, name in enumerate(fine)
     ]
-    said = f"{wrong[0]}.join('; ')"
+    # the API server makes the message also for a pod that passes
+    each = [f"({good} ? '' : {bad}.join('; '))" for good, bad in zip(fine, wrong)]
+    said = each[0]
     if policy.several:
-        parts = [f"{text(a.name + ': ')} + {name}.join('; ')" for a, name in zip(policy.alternatives, wrong)]
+        parts = [f"{text(a.name + ': ')} + {of_it}" for a, of_it in zip(policy.alternatives, each)]
         said = "'it needs to pass one of these policies" + (" that you may use" if used else "") + ". ' + "
         said += " + ' | ' + ".join(parts)
+        free = [name for index, name in enumerate(fine) if index not in used]
+        said = f"({cel.any_of(free)} ? '' : {said})"
     found.append(
         {
             "expression": cel.any_of(passed),

@@ -702,7 +702,7 @@ def _full_name(image: str) -> str:
         for name in ("docker.io", "index.docker.io")
     ]
     named = f"{' : '.join(shortened)} : {image}"
-    return f"({image}.contains('/') && ({cel.any_of(marks)}) ? {named} : {of_docker(image)})"
+    return f"({image}.contains('/') && ({cel.any_of(marks)}) ? ({named}) : {of_docker(image)})"
 
 
 def _images(name: str, wrong: t.Callable[[str], str], said: str) -> Rule:
