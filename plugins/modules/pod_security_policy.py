@@ -16,13 +16,13 @@ description:
     removed, and of what it could not say. The API server evaluates them itself; there is no webhook that can fail.
   - A policy judges new pods and ephemeral containers in all three lists of containers, and warns the authors of
     Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs and ReplicationControllers. A refusal names each
-    container, field and remedy at once.
+    container, field and remedy at once. A pod that breaks no rule is let through before anything else is evaluated.
   - Values that a pod leaves open are filled in from Kubernetes 1.36 on, by a MutatingAdmissionPolicy. On older
     clusters the same values are required of whoever makes the pod.
   - A pod has to pass every policy that its namespace is under. Where passing one of several is enough, as it was with
     PodSecurityPolicy, these stand in O(policies[].any_of).
-  - The findings are C(pod-security/running-pods), refused at stage V(enforce), C(pod-security/exception) and
-    C(pod-security/unguarded-selector).
+  - The findings are C(pod-security/running-pods), refused at stage V(enforce), C(pod-security/exception),
+    C(pod-security/unguarded-selector) and C(pod-security/two-defaults).
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden

@@ -56,6 +56,20 @@ class Expectation:
     where: str
 
 
+class Fill(t.NamedTuple):
+    """A value that an admission policy gives a field which a pod leaves open.
+
+    :param field: below ``spec`` or below a container; :param value: as the policy writes it.
+    :param namespaces: whose pods; None where labels decide.
+    """
+
+    field: str
+    value: str
+    namespaces: t.Optional[t.FrozenSet[str]]
+    ref: Ref
+    where: str
+
+
 @dataclass
 class Declaration:
     """The sum of what one call declares."""
@@ -72,6 +86,8 @@ class Declaration:
     #: objects that several items need, and declare alike
     shared: set[Ref] = field(default_factory=set)
     stages: dict[Ref, str] = field(default_factory=dict)
+    #: what policies fill in, and in what only one of them can have its way
+    fills: list[Fill] = field(default_factory=list)
 
     def add(self, manifest: Manifest, where: str, stage: str) -> None:
         """Declare an object; one that is declared twice is a problem that names both places."""
@@ -112,6 +128,23 @@ class Declaration:
         self.findings += other.findings
         self.acceptances += other.acceptances
         self.expectations += other.expectations
+        for fill in other.fills:
+            self._fill(fill)
+        self.fills += other.fills
+
+    def _fill(self, fill: Fill) -> None:
+        """See that it does not depend on an order which nobody chose what a pod is given."""
+        for known in self.fills:
+            if known.field != fill.field or known.value == fill.value or known.ref == fill.ref:
+                continue
+            remedy = "Let both fill in the same, put them into one any_of, or say mutate: false in one of them"
+            said = f"{fill.ref.name} fills in {fill.field} with {fill.value}, {known.ref.name} with {known.value}"
+            if fill.namespaces is None or known.namespaces is None:
+                message = f"{said}: in a namespace that both are for, the one that comes first decides"
+                found = Finding("pod-security/two-defaults", fill.ref, message, remedy, (known.ref.name,))
+                self.findings.append(found)
+            elif fill.namespaces & known.namespaces:
+                self.problem(fill.where, f"{said}, both in {min(fill.namespaces & known.namespaces)}", remedy, fill.ref)
 
 
 def kind_of(manifest: t.Mapping[str, t.Any]) -> str:

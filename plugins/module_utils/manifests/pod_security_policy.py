@@ -32,6 +32,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.cel import 
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
     Context,
     Declaration,
+    Fill,
     Manifest,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_rules import (
@@ -317,7 +318,20 @@ def declare(item: _Item, where: str, context: Context) -> Declaration:
             if ref not in declaration.where and kind.startswith(MUTATING) == (part == "defaults"):
                 declaration.withdraw(ref, where)
     declaration.findings += _findings(policy)
+    declaration.fills += _fills(policy, item, where)
     return declaration
+
+
+def _fills(policy: _Policy, item: _Item, where: str) -> t.Iterator[Fill]:
+    """What it fills in alone; to the lists of capabilities several can add."""
+    if not policy.mutate or policy.stage != "enforce":
+        return
+    namespaces = frozenset(item["namespaces"]) if "namespaces" in item else None
+    ref = Ref(MUTATING, "", policy.object_name("defaults"))
+    filled = {(d.path, d.value) for a in policy.alternatives for rule in a.rules for d in rule.defaults}
+    for path, value in sorted(filled):
+        if not path.startswith("securityContext/capabilities/"):
+            yield Fill(path.replace("/", "."), value, namespaces, ref, where)
 
 
 def _read(item: _Item, context: Context) -> _Policy:

@@ -14,7 +14,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.checks.cel import com
 from ansible_collections.hardened.k8s.plugins.module_utils.checks.pod_security import Judge
 from ansible_collections.hardened.k8s.plugins.module_utils.checks.pod_security_policy import Stored, by_policy
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import cel
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Context, Declaration
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_policy import declare
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_rules import NAMES, rules
 
@@ -188,3 +188,32 @@ def test_defaults_are_asked_for_without_variables_but_for_what_literals_say() ->
     (condition,) = spec["matchConditions"]
     assert "variables" not in condition["expression"].replace("\\'s variables.spec'", "")
     assert condition["expression"].count("variables.spec") == len(LISTS)
+
+
+def filling(name: str, first: int, **fields: t.Any) -> Fields:
+    users = {"rule": "MustRunAs", "ranges": [{"min": first, "max": 5000}]}
+    return {"name": name, "run_as_user": users, "required_drop_capabilities": ["ALL"], "mutate": True, **fields}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "refused", "told"),
+    [
+        (filling("a", 1000, namespaces=["shop"]), filling("b", 2000, namespaces=["shop", "web"]), True, False),
+        (filling("a", 1000, namespaces=["shop"]), filling("b", 2000, namespaces=["web"]), False, False),
+        (filling("a", 1000, namespaces=["shop"]), filling("b", 1000, namespaces=["shop"]), False, False),
+        (filling("a", 1000, namespaces=["shop"]), filling("b", 2000, namespaces=["shop"], mutate=False), False, False),
+        (filling("a", 1000, namespaces=["shop"]), filling("b", 2000, namespace_selector={}), False, True),
+        (filling("a", 1000, namespace_selector={}), filling("b", 1000, namespace_selector={}), False, False),
+    ],
+)
+def test_no_two_policies_fill_in_the_same_field_differently(
+    one: Fields, other: Fields, refused: bool, told: bool
+) -> None:
+    declared = Declaration()
+    for index, item in enumerate((one, other)):
+        declared.merge(declare(item, f"policies[{index}]", Context("enforce")))
+    assert [problem.item for problem in declared.problems] == ["policies[1]"] * refused
+    assert [finding.rule for finding in declared.findings] == ["pod-security/two-defaults"] * told
+    if refused:
+        said = "fills in securityContext.runAsUser with 2000, a.defaults.hardened.k8s with 1000, both in shop"
+        assert said in declared.problems[0].reason
