@@ -17,6 +17,8 @@ from tests.testbed.machines import Nodes
 from tests.testbed.modes import remove_orphans
 
 _INSTANCES = "test-nodes-"
+#: The name of one that stays, for the same test again and again.
+_KEPT = os.environ.get("HARDENED_K8S_TEST_NODES", "")
 
 
 class Pods:
@@ -77,13 +79,34 @@ class Pods:
 
 
 @pytest.fixture(scope="session")
-def nodes() -> t.Iterator[Nodes]:
-    remove_orphans(_INSTANCES)  # of runs that were killed
-    instance = Nodes(f"{_INSTANCES}{os.getpid()}")
+def started() -> list[Nodes]:
+    """The cluster, once there is one."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def nodes(started: list[Nodes]) -> t.Iterator[Nodes]:
+    if not _KEPT:
+        remove_orphans(_INSTANCES)  # of runs that were killed
+    instance = Nodes(_KEPT or f"{_INSTANCES}{os.getpid()}")
     try:
-        yield instance.up()
+        started.append(instance.up())
+        yield instance
     finally:
-        instance.down()
+        if not _KEPT:
+            instance.down()
+
+
+@pytest.fixture(autouse=True)
+def awake(request: pytest.FixtureRequest, started: list[Nodes]) -> None:
+    """Only the machines that a test is about run: those that its mark ``machines`` names, or all of them."""
+    mark = request.node.get_closest_marker("machines")
+    if "nodes" in request.fixturenames:
+        cluster: Nodes = request.getfixturevalue("nodes")
+        cluster.only(*(mark.args if mark else cluster.fleet.names))
+    else:
+        for cluster in started:
+            cluster.only()
 
 
 @pytest.fixture(scope="session")

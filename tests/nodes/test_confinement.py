@@ -17,6 +17,8 @@ from tests.nodes.playing import Node, OnKind, OnMachine
 from tests.testbed.kind import WORKER
 from tests.testbed.machines import Nodes
 
+pytestmark = pytest.mark.machines("apparmor")
+
 _LIBRARY = ["batch-job", "database", "deny-write", "no-network", "web-server"]
 _CLOSED = {"name": "closed", "rules": "file,\nnetwork,\ncapability,\nunix,\ndeny /srv/closed/** w,\n"}
 _WRITE = "mkdir -p /srv/closed && echo x > /srv/closed/file"
@@ -29,6 +31,7 @@ _SECCOMP: dict[str, t.Any] = {
 
 @pytest.fixture(scope="module")
 def machine(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> OnMachine:
+    nodes.only("apparmor")
     return OnMachine(nodes.fleet, "apparmor", tmp_path_factory.mktemp("confinement"))
 
 
@@ -227,6 +230,7 @@ def test_what_a_pod_did_under_audit_is_the_smallest_profile_for_it(pods: Pods, n
 # -- the playbook; other nodes
 
 
+@pytest.mark.machines("apparmor", "old")
 def test_the_playbook_hardens_one_node_after_the_other(nodes: Nodes, pods: Pods, node: OnMachine) -> None:
     """Also the old one, with containerd 1.6 and cgroup v1."""
     roles = "{{ ['seccomp'] if inventory_hostname == 'old' else ['apparmor', 'seccomp'] }}"
@@ -265,6 +269,7 @@ def other(request: pytest.FixtureRequest, nodes: Nodes, tmp_path: t.Any) -> Node
     return OnKind(nodes, name, tmp_path) if name == WORKER else OnMachine(nodes.fleet, name, tmp_path)
 
 
+@pytest.mark.machines("selinux")
 def test_where_it_cannot_be_enforced_the_role_says_so_and_changes_nothing(other: Node) -> None:
     reason = "AppArmor cannot be enforced here" if other.name == WORKER else "Use the role hardened.k8s.selinux"
     before = other.files()
@@ -276,6 +281,7 @@ def test_where_it_cannot_be_enforced_the_role_says_so_and_changes_nothing(other:
     assert other.files() == before
 
 
+@pytest.mark.machines
 def test_seccomp_holds_on_a_node_of_kind_too(nodes: Nodes, pods: Pods, tmp_path: t.Any) -> None:
     node = OnKind(nodes, WORKER, tmp_path)
     before = node.files()

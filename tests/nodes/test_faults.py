@@ -17,12 +17,14 @@ from tests.nodes.conftest import Pods
 from tests.nodes.playing import OnMachine
 from tests.testbed.machines import Nodes
 
+pytestmark = pytest.mark.machines("apparmor")
+
 _CLOSED = {"name": "closed", "rules": "file,\nnetwork,\ncapability,\nunix,\ndeny /srv/closed/** w,\n"}
 _WRAPPER = "/usr/local/sbin/apparmor_parser"
 #: Finds the parser that was put before the real one, while it is to load; and who has called it.
 _LOADING = f"pgrep --full '^/bin/sh {_WRAPPER} --replace'"
 _MODULE = f"$(ps --no-headers -o ppid $({_LOADING}))"
-_FULL = "mkdir -p /mnt/full && mount -t tmpfs -o size=64k tmpfs /mnt/full && cp -a {0}/. /mnt/full; "
+_FULL = "mkdir -p /mnt/full && mount -t tmpfs -o size=8m tmpfs /mnt/full && cp -a {0}/. /mnt/full; "
 _FULL += "dd if=/dev/zero of=/mnt/full/fill 2> /dev/null; mount --bind /mnt/full {0}"
 _KEPT = "/etc/systemd/system/containerd.service.d/90-test.conf"
 
@@ -81,6 +83,7 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(nodes: Nodes, pods: Pods, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Broken]:
+    nodes.only("apparmor")
     node = OnMachine(nodes.fleet, "apparmor", tmp_path_factory.mktemp("faults"))
     pods.run("bystander", "apparmor")
     node.applied("apparmor", library=["deny-write"])

@@ -196,6 +196,7 @@ def test_a_power_cut_half_way_is_put_back_by_the_next_boot(machines: Machines, a
 
 @pytest.fixture(scope="module")
 def node(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> OnMachine:
+    nodes.only("selinux")
     nodes.reset("selinux")  # as other tests have had it
     return OnMachine(nodes.fleet, "selinux", tmp_path_factory.mktemp("selinux-node"))
 
@@ -213,6 +214,7 @@ def hardened(node: OnMachine, **options: t.Any) -> dict[str, t.Any]:
     return result
 
 
+@pytest.mark.machines("selinux")
 def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods, node: OnMachine) -> None:
     node.run("mkdir -p /srv/shared /srv/closed && echo it > /srv/shared/file && echo it > /srv/closed/file")
     pods.run("before", "selinux")

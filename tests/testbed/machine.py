@@ -80,6 +80,21 @@ class Machine:
     def is_up(self) -> bool:
         return self.name in self._processes.running()
 
+    def pause(self) -> None:
+        """Have it stand still: one that is emulated keeps half a core busy with nothing at all."""
+        with self.monitor() as monitor:
+            monitor.ask("stop")
+
+    def is_paused(self) -> bool:
+        with self.monitor() as monitor:
+            return str(monitor.ask("query-status")["status"]) == "paused"
+
+    def go_on(self) -> None:
+        """The contrary, at today's time."""
+        with self.monitor() as monitor:
+            monitor.ask("cont")
+        self._until(self._set_clock, RuntimeError)
+
     def monitor(self) -> Monitor:
         """QEMU's own ear."""
         return Monitor(self.directory)

@@ -176,15 +176,33 @@ class Nodes(Kind):
         self.kubectl("delete", "node", machine, "--ignore-not-found")
         self._join(machine)
 
+    def only(self, *machines: str) -> None:
+        """Pause all machines but these, and wait until these are ready where they were paused."""
+        for name in self.fleet.names:
+            machine = self.fleet[name]
+            if name not in machines:
+                machine.pause()
+            elif machine.is_paused():
+                before = self._renewed(name)
+                machine.go_on()
+                self._is_node_again(name, before)
+
     def reboot(self, machine: str) -> None:
         """Shut a node down, start it from what is on its disk, and wait until it is ready again."""
-        lease = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{machine}"
-        before = self.get(lease)["spec"]["renewTime"]
+        before = self._renewed(machine)
         self.fleet.reboot(machine, self._tap)
+        self._is_node_again(machine, before)
+
+    def _renewed(self, machine: str) -> str:
+        """When a node last said that it is alive."""
+        lease = self.get(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{machine}")
+        return str(lease["spec"]["renewTime"])
+
+    def _is_node_again(self, machine: str, before: str) -> None:
         deadline = time.monotonic() + 600
-        while self.get(lease)["spec"]["renewTime"] == before:  # until then the node is taken for what it was
+        while self._renewed(machine) == before:  # until then the node is taken for what it was
             if time.monotonic() > deadline:
-                raise StartError(f"{machine} has booted, and is no node again")
+                raise StartError(f"{machine} runs again, and is no node again")
             time.sleep(1)
         self.kubectl("wait", "--for=condition=Ready", f"node/{machine}", "--timeout=600s")
 
