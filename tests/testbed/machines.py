@@ -72,6 +72,11 @@ class Fleet:
         self[name].shut_down()
         self._begin(name, saved(name).boot, tap)
 
+    def cut_power(self, name: str, tap: t.Callable[[str], int] | None = None) -> None:
+        """Switch a machine off in the middle of what it does, and start it from what is on its disk by then."""
+        self[name].stop()
+        self._begin(name, saved(name).boot, tap)
+
     def _begin(
         self, name: str, begin: t.Callable[[Machine, int | None], None], tap: t.Callable[[str], int] | None
     ) -> None:
@@ -134,6 +139,10 @@ class Machines(Cluster):
         """Shut it down, and start it from what is on its disk."""
         self.fleet.reboot(machine)
 
+    def cut_power(self, machine: str) -> None:
+        """Switch it off in the middle of what it does, and start it from what is on its disk."""
+        self.fleet.cut_power(machine)
+
     def is_up(self) -> bool:
         return bool(self.description()) and self.fleet.is_up()
 
@@ -191,6 +200,12 @@ class Nodes(Kind):
         """Shut a node down, start it from what is on its disk, and wait until it is ready again."""
         before = self._renewed(machine)
         self.fleet.reboot(machine, self._tap)
+        self._is_node_again(machine, before)
+
+    def cut_power(self, machine: str) -> None:
+        """Switch a node off in the middle of what it does, start it from what is on its disk, and wait until it is ready."""
+        before = self._renewed(machine)
+        self.fleet.cut_power(machine, self._tap)
         self._is_node_again(machine, before)
 
     def _renewed(self, machine: str) -> str:
