@@ -10,6 +10,7 @@ since every cluster has keys of its own.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import json
 import os
@@ -80,7 +81,7 @@ class Fleet:
     def _begin(
         self, name: str, begin: t.Callable[[Machine, int | None], None], tap: t.Callable[[str], int] | None
     ) -> None:
-        handle = tap(f"tap-{name}") if tap else None
+        handle = _plugged(tap, f"tap-{name}") if tap else None
         try:
             begin(self[name], handle)
         finally:
@@ -105,6 +106,18 @@ class Fleet:
         """For Ansible; it stays the same, whatever becomes of the machines."""
         content = json.dumps(inventory([self[name] for name in self.names]), indent=2)
         self.inventory.write_text(f"# YAML, as JSON is\n{content}\n")
+
+
+def _plugged(tap: t.Callable[[str], int], device: str) -> int:
+    """The device, once the machine that was switched off a moment ago has let go of it."""
+    for _attempt in range(100):
+        try:
+            return tap(device)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(0.1)
+    raise StartError(f"{device} is still in use")
 
 
 def inventory(machines: t.Iterable[Machine]) -> dict[str, t.Any]:
