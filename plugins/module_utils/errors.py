@@ -53,6 +53,18 @@ class Problem:
         }
 
 
+#: How many problems a message has; all of them are in ``problems``.
+_MESSAGES = 12
+
+
+def summary(problems: t.Sequence[Problem]) -> str:
+    """What a module's message says of them."""
+    lines = [str(problem) for problem in problems[:_MESSAGES]]
+    if len(problems) > _MESSAGES:
+        lines.append(f"... and {len(problems) - _MESSAGES} more, all in problems")
+    return "\n".join(lines)
+
+
 class ItemError(Exception):
     """Raised while one item is being turned into objects; becomes a :class:`Problem`."""
 

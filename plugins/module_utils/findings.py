@@ -173,6 +173,20 @@ def settle(
     return [_settled(finding, acceptances, stage_of) for finding in findings]
 
 
+def unused(acceptances: t.Iterable[Acceptance], settled: t.Sequence[Finding]) -> list[Finding]:
+    """What is said of acceptances that nothing needs."""
+    return [
+        Finding(
+            rule="accept/unused",
+            ref=Ref(a.kind, a.namespace, a.name),
+            message=f"{a.where} accepts {a.rule}, which is not found",
+            remedy="Remove the acceptance",
+        )
+        for a in acceptances
+        if not any(a.covers(finding) for finding in settled)
+    ]
+
+
 def _settled(finding: Finding, acceptances: t.Sequence[Acceptance], stage_of: t.Callable[[Ref], str]) -> Finding:
     acceptance = next((a for a in acceptances if a.covers(finding)), None)
     if acceptance is not None:

@@ -25,14 +25,14 @@ from ansible_collections.hardened.k8s.plugins.module_utils.cluster.preflight imp
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import Plan, is_protected, make_plan
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import KINDS
-from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError, Problem
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError, Problem, summary
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import (
     ACCEPT_SPEC,
-    Acceptance,
     Finding,
     Ref,
     parse_acceptances,
     settle,
+    unused,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import network_cluster
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import (
@@ -48,7 +48,6 @@ _RESTRICTING = (
     *("Namespace", "ResourceQuota", "LimitRange", "NetworkPolicy"),
     *("NetworkPolicy.projectcalico.org", "CiliumNetworkPolicy"),
 )
-_MESSAGES = 12
 #: The option of modules that write network policies.
 OBSERVED: arguments.Spec = {"observed": {"type": "list", "elements": "dict", "default": [], "options": LOG_SPEC}}
 _ECHOED = ("state", "stage", "owner", "prune", "allow_system", "force_conflicts", "workers", "wait_timeout")
@@ -93,15 +92,8 @@ def run(topic: Topic) -> None:
     # the declaration is not sent back: it is long, and who wrote it has it
     result["invocation"] = {"module_args": {k: module.params[k] for k in _ECHOED}}
     if problems:
-        module.fail_json(msg=_summary(problems), problems=[problem.as_dict() for problem in problems], **result)
+        module.fail_json(msg=summary(problems), problems=[problem.as_dict() for problem in problems], **result)
     module.exit_json(**result)
-
-
-def _summary(problems: t.Sequence[Problem]) -> str:
-    lines = [str(problem) for problem in problems[:_MESSAGES]]
-    if len(problems) > _MESSAGES:
-        lines.append(f"... and {len(problems) - _MESSAGES} more, all in problems")
-    return "\n".join(lines)
 
 
 class Call:
@@ -253,7 +245,7 @@ class Call:
         stages = {**declaration.stages, **always}
         settled = settle(findings, declaration.acceptances, lambda ref: stages.get(ref, self.params["stage"]))
         if self.params["state"] != "absent" and not declaration.problems:
-            settled += [_unused(a) for a in declaration.acceptances if not any(a.covers(f) for f in settled)]
+            settled += unused(declaration.acceptances, settled)
         return settled
 
     def apply(self, api: Api, declaration: Declaration) -> t.Tuple[t.Dict[str, t.Any], t.List[Problem]]:
@@ -342,12 +334,3 @@ class Call:
 def _label(item: t.Mapping[str, t.Any]) -> str:
     name = item.get("name") or item.get("namespace")
     return f" ({name})" if name else ""
-
-
-def _unused(acceptance: Acceptance) -> Finding:
-    return Finding(
-        rule="accept/unused",
-        ref=Ref(acceptance.kind, acceptance.namespace, acceptance.name),
-        message=f"{acceptance.where} accepts {acceptance.rule}, which is not found",
-        remedy="Remove the acceptance",
-    )

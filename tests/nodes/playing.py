@@ -39,6 +39,21 @@ exec env DOCKER_HOST={host} docker exec --interactive {name} sh -c "$command"
 """
 
 
+#: A profile of nobody's but the tests'.
+CLOSED = {"name": "closed", "rules": "file,\nnetwork,\ncapability,\nunix,\ndeny /srv/closed/** w,\n"}
+
+
+def printed(result: Result) -> str:
+    """What a playbook printed, whatever lines it was broken into."""
+    return " ".join(result["output"].split())
+
+
+def is_ready(cluster: Kind, name: str) -> bool:
+    """Whether a node is."""
+    conditions = cluster.get(f"/api/v1/nodes/{name}")["status"]["conditions"]
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
 class Node:
     """A node, and the roles on it.
 

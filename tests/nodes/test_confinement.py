@@ -13,14 +13,13 @@ import pytest
 
 from tests.gates.environment import ROOT
 from tests.nodes.conftest import Pods
-from tests.nodes.playing import Node, OnKind, OnMachine
+from tests.nodes.playing import CLOSED, Node, OnKind, OnMachine, is_ready, printed
 from tests.testbed.kind import WORKER
 from tests.testbed.machines import Nodes
 
 pytestmark = pytest.mark.machines("apparmor")
 
 _LIBRARY = ["batch-job", "database", "deny-write", "no-network", "web-server"]
-_CLOSED = {"name": "closed", "rules": "file,\nnetwork,\ncapability,\nunix,\ndeny /srv/closed/** w,\n"}
 _WRITE = "mkdir -p /srv/closed && echo x > /srv/closed/file"
 _ACCEPT = [{"rule": "apparmor/would-deny", "reason": "a probe", "expires": "2999-01-01"}]
 _SECCOMP: dict[str, t.Any] = {
@@ -47,11 +46,6 @@ def node(machine: OnMachine) -> t.Iterator[OnMachine]:
     assert machine.files() == before
 
 
-def is_ready(nodes: Nodes, name: str = "apparmor") -> bool:
-    conditions = nodes.get(f"/api/v1/nodes/{name}")["status"]["conditions"]
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-
 def restarts(nodes: Nodes, pod: str) -> int:
     about = nodes.get(f"/api/v1/namespaces/default/pods/{pod}")
     return int(about["status"]["containerStatuses"][0]["restartCount"])
@@ -64,11 +58,6 @@ def labels(nodes: Nodes, name: str = "apparmor") -> dict[str, str]:
 
 def localhost(profile: str) -> dict[str, t.Any]:
     return {"type": "Localhost", "localhostProfile": profile}
-
-
-def said(result: dict[str, t.Any]) -> str:
-    """What a playbook printed, whatever lines it was broken into."""
-    return " ".join(result["output"].split())
 
 
 # -- AppArmor
@@ -127,24 +116,24 @@ def test_a_ready_profile_lets_a_pod_do_what_it_is_for_and_nothing_else(
 
 
 def test_apparmor_observes_pods_first(pods: Pods, node: OnMachine) -> None:
-    node.applied("apparmor", stage="observe", profiles=[_CLOSED])
+    node.applied("apparmor", stage="observe", profiles=[CLOSED])
     pods.create("tried", "apparmor", appArmorProfile=localhost("k8s.closed.v1"))
     pods.create("free", "apparmor", appArmorProfile={"type": "Unconfined"})
     pods.create("early", "apparmor", appArmorProfile=localhost("k8s.later.v1"))
     pods.wait("tried", "free")
     pods.sh("tried", _WRITE)
-    observed = said(node.applied("apparmor", stage="observe", profiles=[_CLOSED]))
+    observed = printed(node.applied("apparmor", stage="observe", profiles=[CLOSED]))
     assert "apparmor/would-deny: k8s.closed.v1: it does not allow what was done in default/tried" in observed
     assert "/srv/closed/file" in observed
     unconfined = observed.partition("apparmor/unconfined: unconfined: ")[2].partition("apparmor/")[0]
     assert "default/free" in unconfined
     assert "default/tried" not in unconfined, "what keeps its network has no profile, and is no container of it"
     assert "apparmor/not-loaded: k8s.later.v1: pods of this node ask for it, and it is not loaded here" in observed
-    refused = node.play("apparmor", profiles=[_CLOSED])
+    refused = node.play("apparmor", profiles=[CLOSED])
     assert refused["rc"] != 0
-    assert "is refused (apparmor/would-deny)" in said(refused)
+    assert "is refused (apparmor/would-deny)" in printed(refused)
     assert node.loaded() == {"k8s.closed.v1": "complain"}
-    node.applied("apparmor", profiles=[_CLOSED], accept=_ACCEPT)
+    node.applied("apparmor", profiles=[CLOSED], accept=_ACCEPT)
     assert pods.confinement("tried") == "k8s.closed.v1 (enforce)"
     with pytest.raises(RuntimeError, match="ermission denied"):
         pods.sh("tried", _WRITE)
@@ -170,7 +159,7 @@ def test_seccomp_from_check_mode_to_undo(nodes: Nodes, pods: Pods, node: OnMachi
     assert node.files() == before
 
     assert node.applied("seccomp", **_SECCOMP)["changed"] == 2
-    assert is_ready(nodes)
+    assert is_ready(nodes, "apparmor")
     configured = json.loads(nodes.kubectl("get", "--raw", "/api/v1/nodes/apparmor/proxy/configz"))
     assert configured["kubeletconfig"]["seccompDefault"] is True
     started = node.run("systemctl show kubelet --property=ExecMainStartTimestampMonotonic")
@@ -178,7 +167,7 @@ def test_seccomp_from_check_mode_to_undo(nodes: Nodes, pods: Pods, node: OnMachi
     assert second["changed"] == 0
     assert second["ok"] + second["skipped"] <= 8
     assert node.run("systemctl show kubelet --property=ExecMainStartTimestampMonotonic") == started
-    found = said(second)
+    found = printed(second)
     for rule, name in (("started-before", "older"), ("privileged", "privileged"), ("unconfined", "asking")):
         about = found.partition(f"seccomp/{rule}: ")[2].partition("seccomp/")[0]
         assert f"default/{name}" in about, found
@@ -199,7 +188,7 @@ def test_seccomp_from_check_mode_to_undo(nodes: Nodes, pods: Pods, node: OnMachi
     pods.delete("newer", *names)
     node.applied("seccomp", state="absent")
     assert node.files() == before
-    assert is_ready(nodes)
+    assert is_ready(nodes, "apparmor")
     assert [restarts(nodes, name) for name in ("older", "privileged", "asking")] == [0, 0, 0]
     pods.delete("older", "privileged", "asking")
 
@@ -274,9 +263,9 @@ def test_where_it_cannot_be_enforced_the_role_says_so_and_changes_nothing(other:
     reason = "AppArmor cannot be enforced here" if other.name == WORKER else "Use the role hardened.k8s.selinux"
     before = other.files()
     for arguments in ((), ("--check",)):
-        result = other.play("apparmor", *arguments, library=_LIBRARY, profiles=[_CLOSED])
+        result = other.play("apparmor", *arguments, library=_LIBRARY, profiles=[CLOSED])
         assert result["rc"] != 0
-        assert reason in said(result)
+        assert reason in printed(result)
     assert other.applied("apparmor", state="absent")["changed"] == 0
     assert other.files() == before
 

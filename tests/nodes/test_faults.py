@@ -13,12 +13,11 @@ import typing as t
 import pytest
 
 from tests.nodes.conftest import Pods
-from tests.nodes.playing import OnMachine
+from tests.nodes.playing import CLOSED, OnMachine, is_ready, printed
 from tests.testbed.machines import Nodes
 
 pytestmark = pytest.mark.machines("apparmor")
 
-_CLOSED = {"name": "closed", "rules": "file,\nnetwork,\ncapability,\nunix,\ndeny /srv/closed/** w,\n"}
 _WRAPPER = "/usr/local/sbin/apparmor_parser"
 #: Finds the parser that was put before the real one, while it is to load; and who has called it.
 _LOADING = f"pgrep --full '^/bin/sh {_WRAPPER} --replace'"
@@ -36,8 +35,7 @@ class Broken:
 
     @property
     def ready(self) -> bool:
-        conditions = self.nodes.get("/api/v1/nodes/apparmor")["status"]["conditions"]
-        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+        return is_ready(self.nodes, "apparmor")
 
     def bystander(self) -> tuple[str, int]:
         """A pod that has nothing to do with it: which container it has, and how often that was started again."""
@@ -60,7 +58,7 @@ class Broken:
         before = self.state()
         result = act()
         assert result["rc"] != 0
-        assert said in " ".join(result["output"].replace('\\"', '"').split())
+        assert said in printed(result).replace('\\"', '"')
         assert self.state() == before
         assert self.ready
         assert self.node.run("systemctl is-active containerd kubelet").split() == ["active"] * 2
@@ -106,7 +104,7 @@ def broken(nodes: Nodes, pods: Pods, tmp_path_factory: pytest.TempPathFactory) -
 def test_an_apparmor_profile(broken: Broken, profile: dict[str, t.Any], said: str) -> None:
     """The good one beside it is not loaded either."""
     library = [] if profile["name"] == "deny-write" else ["deny-write"]
-    broken.fails(said, "apparmor", library=library, profiles=[_CLOSED, profile])
+    broken.fails(said, "apparmor", library=library, profiles=[CLOSED, profile])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +169,7 @@ def test_a_containerd_whose_restart_would_end_every_container(broken: Broken) ->
 @pytest.mark.parametrize(
     ("role", "folder", "options"),
     [
-        ("apparmor", "/etc/apparmor.d", {"library": ["deny-write"], "profiles": [_CLOSED]}),
+        ("apparmor", "/etc/apparmor.d", {"library": ["deny-write"], "profiles": [CLOSED]}),
         ("seccomp", "/var/lib/kubelet/seccomp", {"library": ["audit"], "default": False}),
     ],
     ids=["apparmor", "seccomp"],
@@ -185,13 +183,13 @@ def test_a_full_disk(broken: Broken, role: str, folder: str, options: dict[str, 
 def test_a_file_system_that_is_read_only(broken: Broken) -> None:
     ro = "mount --bind /etc/apparmor.d /etc/apparmor.d && mount -o remount,bind,ro /etc/apparmor.d"
     with broken.with_(ro, "umount /etc/apparmor.d"):
-        broken.fails("Read-only file system", "apparmor", library=["deny-write"], profiles=[_CLOSED])
+        broken.fails("Read-only file system", "apparmor", library=["deny-write"], profiles=[CLOSED])
 
 
 def test_a_parser_that_cannot_load(broken: Broken) -> None:
     """It finds the syntax right, and fails when it is to load."""
     with broken.parser("echo no >&2; exit 1"):
-        broken.fails("Everything was put back", "apparmor", library=["deny-write"], profiles=[_CLOSED])
+        broken.fails("Everything was put back", "apparmor", library=["deny-write"], profiles=[CLOSED])
 
 
 # -- somebody else, and what ends half-way: 19 to 22
@@ -200,12 +198,12 @@ def test_a_parser_that_cannot_load(broken: Broken) -> None:
 def test_another_run_at_the_same_time(broken: Broken) -> None:
     hold = "systemd-run --quiet --unit=test-lock flock /run/hardened-k8s.lock sleep 1000; sleep 1"
     with broken.with_(hold, "systemctl stop test-lock"):
-        broken.fails("another run is changing this node", "apparmor", library=["deny-write"], profiles=[_CLOSED])
+        broken.fails("another run is changing this node", "apparmor", library=["deny-write"], profiles=[CLOSED])
 
 
 def half_way(broken: Broken) -> threading.Thread:
     """A run that has written, and not loaded yet."""
-    thread = threading.Thread(target=lambda: broken.node.play("apparmor", library=["deny-write"], profiles=[_CLOSED]))
+    thread = threading.Thread(target=lambda: broken.node.play("apparmor", library=["deny-write"], profiles=[CLOSED]))
     thread.start()
     broken.node.run(f"until [ -e /var/lib/hardened-k8s/change/activated ] && {_LOADING}; do sleep 0.2; done")
     assert broken.node.run("ls /etc/apparmor.d/k8s.closed.v1")
@@ -230,7 +228,7 @@ def test_a_run_that_is_killed(broken: Broken) -> None:
         broken.node.run(f"kill -KILL {_MODULE} $({_LOADING})")
         run.join()
     recovered = broken.node.applied("apparmor", library=["deny-write"])
-    assert "what it had done was put back first" in " ".join(recovered["output"].split())
+    assert "what it had done was put back first" in printed(recovered)
     assert recovered["changed"] == 0
     assert broken.state() == before
     assert broken.ready

@@ -16,7 +16,7 @@ import pytest
 
 from tests.gates.environment import ROOT
 from tests.nodes.conftest import Pods
-from tests.nodes.playing import OnMachine
+from tests.nodes.playing import OnMachine, is_ready, printed
 from tests.testbed.disks import SHELL
 from tests.testbed.machines import Machines, Nodes
 
@@ -60,11 +60,6 @@ def state(node: OnMachine) -> State:
         node.run("cat /sys/fs/selinux/booleans/* 2> /dev/null | md5sum"),
         node.run("ls /var/lib/selinux/default/active/disable_dontaudit 2> /dev/null || true"),
     )
-
-
-def printed(result: dict[str, t.Any]) -> str:
-    """What a playbook printed, whatever lines it was broken into."""
-    return " ".join(result["output"].split())
 
 
 def mode(node: OnMachine) -> str:
@@ -194,11 +189,6 @@ def node(nodes: Nodes, tmp_path_factory: pytest.TempPathFactory) -> OnMachine:
     return OnMachine(nodes.fleet, "selinux", tmp_path_factory.mktemp("selinux-node"))
 
 
-def ready(nodes: Nodes) -> bool:
-    conditions = nodes.get("/api/v1/nodes/selinux")["status"]["conditions"]
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-
 def hardened(node: OnMachine, **options: t.Any) -> dict[str, t.Any]:
     """By the playbook, which learns that this node has SELinux."""
     given = {f"selinux_{name}": value for name, value in options.items()}
@@ -216,7 +206,7 @@ def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods
     first = hardened(node, fcontexts=_SHARED, health_timeout=600, hold=900)
     assert (mode(node), next_boot(node)) == ("enforcing", "enforcing")
     assert (domain(node, "containerd"), domain(node, "kubelet")) == ("dockerd_t", "kubelet_t")
-    assert ready(nodes)
+    assert is_ready(nodes, "selinux")
     assert "selinux/started-before" in printed(first)
     assert "default/before" in printed(first)
     assert pods.sh("before", "echo lives").strip() == "lives"
@@ -258,7 +248,7 @@ def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods
     pods.delete("one", "two")
     hardened(node, state="absent", health_timeout=600)
     assert mode(node) == "permissive"
-    assert ready(nodes)
+    assert is_ready(nodes, "selinux")
     assert pods.sh("later", "echo lives").strip() == "lives"
 
 

@@ -205,28 +205,25 @@ class Nodes(Kind):
             if name not in machines:
                 machine.pause()
             elif machine.is_paused():
-                before = self._renewed(name)
-                machine.go_on()
-                self._is_node_again(name, before)
+                self._until_node_again(name, machine.go_on)
 
     def reboot(self, machine: str) -> None:
         """Shut a node down, start it from what is on its disk, and wait until it is ready again."""
-        before = self._renewed(machine)
-        self.fleet.reboot(machine, self._tap)
-        self._is_node_again(machine, before)
+        self._until_node_again(machine, lambda: self.fleet.reboot(machine, self._tap))
 
     def cut_power(self, machine: str) -> None:
         """Switch a node off in the middle of what it does, start it from what is on its disk, and wait until it is ready."""
-        before = self._renewed(machine)
-        self.fleet.cut_power(machine, self._tap)
-        self._is_node_again(machine, before)
+        self._until_node_again(machine, lambda: self.fleet.cut_power(machine, self._tap))
 
     def _renewed(self, machine: str) -> str:
         """When a node last said that it is alive."""
         lease = self.get(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{machine}")
         return str(lease["spec"]["renewTime"])
 
-    def _is_node_again(self, machine: str, before: str) -> None:
+    def _until_node_again(self, machine: str, act: t.Callable[[], None]) -> None:
+        """Do something that a node comes back from, and wait until it has."""
+        before = self._renewed(machine)
+        act()
         deadline = time.monotonic() + 600
         while self._renewed(machine) == before:  # until then the node is taken for what it was
             if time.monotonic() > deadline:

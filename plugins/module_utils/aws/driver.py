@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hardened.k8s.plugins.module_utils import arguments
 from ansible_collections.hardened.k8s.plugins.module_utils.aws.client import Aws, AwsError
 from ansible_collections.hardened.k8s.plugins.module_utils.aws.steps import REFUSED, UNCHANGED, Step
-from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError, Problem
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError, Problem, summary
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import (
     ACCEPT_SPEC,
     Acceptance,
@@ -22,9 +22,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.findings import (
     Ref,
     parse_acceptances,
     settle,
+    unused,
 )
-
-_MESSAGES = 12
 
 _Item = t.Dict[str, t.Any]
 
@@ -100,15 +99,8 @@ def run(topic: Topic) -> None:
     echoed = [name for name in ("state", "stage", "workers", "owner", "prune") if name in module.params]
     result["invocation"] = {"module_args": {name: module.params[name] for name in echoed}}
     if problems:
-        module.fail_json(msg=_summary(problems), problems=[problem.as_dict() for problem in problems], **result)
+        module.fail_json(msg=summary(problems), problems=[problem.as_dict() for problem in problems], **result)
     module.exit_json(**result)
-
-
-def _summary(problems: t.Sequence[Problem]) -> str:
-    lines = [str(problem) for problem in problems[:_MESSAGES]]
-    if len(problems) > _MESSAGES:
-        lines.append(f"... and {len(problems) - _MESSAGES} more, all in problems")
-    return "\n".join(lines)
 
 
 def _run(topic: Topic, module: AnsibleModule) -> t.Tuple[t.Dict[str, t.Any], t.List[Problem]]:
@@ -175,18 +167,9 @@ def _acceptances(outcome: Outcome, entries: t.Sequence[_Item]) -> t.List[Accepta
 
 def _settled(outcome: Outcome, acceptances: t.Sequence[Acceptance], params: t.Mapping[str, t.Any]) -> t.List[Finding]:
     settled = settle(outcome.findings, acceptances, lambda ref: outcome.stages.get(ref, params["stage"]))
-    unused = [a for a in acceptances if not any(a.covers(finding) for finding in settled)]
     if params.get("state") == "absent" or outcome.problems:
         return settled
-    return settled + [
-        Finding(
-            rule="accept/unused",
-            ref=Ref(a.kind, a.namespace, a.name),
-            message=f"{a.where} accepts {a.rule}, which is not found",
-            remedy="Remove the acceptance",
-        )
-        for a in unused
-    ]
+    return settled + unused(acceptances, settled)
 
 
 def _refuse(outcome: Outcome, finding: Finding) -> None:

@@ -50,7 +50,7 @@ class _Rules:
     """The rules of one policy."""
 
     def __init__(self, verdicts: t.Sequence[t.Tuple[str, Verdict]]) -> None:
-        self._fine = cel.compiled(fine(condition for _name, verdict in verdicts for condition in verdict.conditions))
+        self._fine = cel.compiled(fine(*(verdict for _name, verdict in verdicts)))
         self._wrong = [(name, cel.compiled(verdict.wrong)) for name, verdict in verdicts]
 
     def wrong(self, spec: _Object, annotations: _Object) -> Wrong:

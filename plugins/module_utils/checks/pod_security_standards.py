@@ -14,6 +14,8 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_security_rules import SAFE_SYSCTLS
+
 OLDEST, NEWEST = 24, 37
 
 _Object = t.Mapping[str, t.Any]
@@ -40,23 +42,6 @@ _OTHER_VOLUMES = (
     *("flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume", "quobyte", "azureDisk"),
     *("photonPersistentDisk", "portworxVolume", "scaleIO", "storageos"),
 )
-#: Sysctl -> the minor version from which on it is safe.
-_SYSCTLS = {
-    "kernel.shm_rmid_forced": 0,
-    "net.ipv4.ip_local_port_range": 0,
-    "net.ipv4.tcp_syncookies": 0,
-    "net.ipv4.ping_group_range": 0,
-    "net.ipv4.ip_unprivileged_port_start": 0,
-    "net.ipv4.ip_local_reserved_ports": 27,
-    "net.ipv4.tcp_keepalive_time": 29,
-    "net.ipv4.tcp_fin_timeout": 29,
-    "net.ipv4.tcp_keepalive_intvl": 29,
-    "net.ipv4.tcp_keepalive_probes": 29,
-    "net.ipv4.tcp_rmem": 32,
-    "net.ipv4.tcp_wmem": 32,
-    "net.ipv4.tcp_slow_start_after_idle": 37,
-    "net.ipv4.tcp_notsent_lowat": 37,
-}
 
 
 class Change(t.NamedTuple):
@@ -345,7 +330,7 @@ def _seccomp_baseline(pod: _Pod) -> _Result:
 
 def _sysctls(pod: _Pod) -> _Result:
     sysctls = pod.context.get("sysctls") or ()
-    wrong = [s["name"] for s in sysctls if _SYSCTLS.get(s["name"], NEWEST + 1) > pod.minor]
+    wrong = [s["name"] for s in sysctls if SAFE_SYSCTLS.get(s["name"], NEWEST + 1) > pod.minor]
     if not wrong:
         return None
     kept = [s for s in sysctls if s["name"] not in wrong]

@@ -14,13 +14,15 @@ from dataclasses import replace
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import explain
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api, ApiError
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import (
-    CALICO_VERSION,
-    CILIUM_VERSION,
     KINDS,
     Kind,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network_providers import (
+    CALICO_VERSION,
+    CILIUM_VERSION,
+)
 
 #: Read in every cluster.
 ALWAYS = (

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest, kind_of
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network_providers import (
+    CALICO_VERSION,
+    CILIUM_VERSION,
+)
 
 #: Waves of writing: what others need first; rights and denials only once what they refer to is there.
 FIRST, MIDDLE, LAST = 0, 1, 2
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
-CALICO_VERSION, CILIUM_VERSION = "projectcalico.org/v3", "cilium.io/v2"
 POLICY_VERSION, OLD_POLICY_VERSION = "policy.networking.k8s.io/v1alpha2", "policy.networking.k8s.io/v1alpha1"
 
 

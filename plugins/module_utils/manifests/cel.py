@@ -82,7 +82,7 @@ class Verdict(t.NamedTuple):
 
     Nearly every pod is fine. So the question comes first, and what two verdicts ask of containers is asked in one loop.
 
-    :param conditions: those that may not hold, in the order of what they cost.
+    :param conditions: those that may not hold.
     :param wrong: a list of texts, one for each container, volume or pod at fault; empty for a pod that is fine.
     """
 
@@ -129,10 +129,10 @@ def pod(condition: str, said: str, asked: t.Optional[str] = None) -> Verdict:
     return Verdict((Condition("pod", asked or condition),), f"({condition} ? ['pod: ' + {said}] : [])")
 
 
-def fine(conditions: t.Iterable[Condition]) -> str:
-    """That none of the conditions holds of a pod."""
+def fine(*verdicts: Verdict) -> str:
+    """That none of the conditions holds of a pod, those about the pod itself first, as they cost the least."""
     by_kind: t.Dict[str, t.Dict[t.Tuple[str, ...], t.List[str]]] = {}
-    for condition in conditions:
+    for condition in both(*verdicts).conditions:
         by_kind.setdefault(condition.of, {}).setdefault(condition.when, []).append(condition.condition)
     parts = [_none_of(by_kind["pod"])] if "pod" in by_kind else []
     if "container" in by_kind:

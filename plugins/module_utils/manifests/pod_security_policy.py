@@ -576,9 +576,8 @@ class _Judgement:
 
     def fine(self, index: int, kind: str) -> str:
         """The variable that says whether an alternative finds nothing wrong."""
-        verdicts = self._verdicts(index, kind)
-        conditions = [condition for _name, verdict in verdicts for condition in verdict.conditions]
-        return self._variable(f"fine{self._suffix(index, kind)}", cel.fine(conditions))
+        verdicts = (verdict for _name, verdict in self._verdicts(index, kind))
+        return self._variable(f"fine{self._suffix(index, kind)}", cel.fine(*verdicts))
 
     def wrong(self, index: int, kind: str) -> str:
         """The variable with everything that is wrong for an alternative."""
@@ -616,7 +615,7 @@ def _not_fine(policy: _Policy, place: _Place, kind: str) -> t.Iterator[t.Dict[st
     for a pod that passes. Whether somebody is let off, or may use an alternative, is for then.
     """
     free = [
-        cel.fine(condition for rule in alternative.rules for condition in getattr(rule, kind).conditions)
+        cel.fine(*(getattr(rule, kind) for rule in alternative.rules))
         for alternative in policy.alternatives
         if not alternative.use
     ]
@@ -750,13 +749,15 @@ def _something_left_open(policy: _Policy, place: _Place) -> t.Dict[str, str]:
 
 def _without_variables(expression: str, place: _Place) -> str:
     """An expression of a rule where there are no variables; what stands in literals stays."""
-    known = {f"variables.{name}": f"({value})" for name, value in _pod_variables(place)}
     token = re.compile(r"'(?:[^'\\]|\\.)*'|variables\.(?:spec|annotations|linux)\b")
+    known: t.Dict[str, str] = {}
 
     def replaced(found: t.Match[str]) -> str:
         return known.get(found.group(), found.group())
 
-    return token.sub(replaced, token.sub(replaced, expression))
+    for name, value in _pod_variables(place):  # which may refer to those before them
+        known[f"variables.{name}"] = f"({token.sub(replaced, value)})"
+    return token.sub(replaced, expression)
 
 
 def _chosen(policy: _Policy, judged: _Judgement, used: t.Mapping[int, t.Tuple[str, str]]) -> str:

@@ -629,7 +629,7 @@ def allowed_host_paths(options: Options) -> t.Optional[Rule]:
     mounting = cel.containers(f"{wrong}.size() > 0", said, asked)
     # a list of one, so that the volumes are looked through once and not for every mount
     mounted = Verdict(
-        (Condition("pod", f"[{names}].exists(limited, limited.size() > 0 && !({cel.fine(mounting.conditions)}))"),),
+        (Condition("pod", f"[{names}].exists(limited, limited.size() > 0 && !({cel.fine(mounting)}))"),),
         f"[{names}].map(limited, {mounting.wrong})[0]",
     )
     return _rule("allowed_host_paths", cel.both(outside, mounted))

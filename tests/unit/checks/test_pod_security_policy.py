@@ -158,7 +158,7 @@ def differing(options: Fields, pods: t.Iterable[Fields]) -> list[tuple[str, Fiel
     found = []
     for rule in rules(options):
         for verdict in (rule.violations, rule.remaining):
-            fine, wrong = compiled(cel.fine(verdict.conditions)), compiled(verdict.wrong)
+            fine, wrong = compiled(cel.fine(verdict)), compiled(verdict.wrong)
             for asked in pods:
                 scope = {
                     "spec": asked["spec"],
