@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from tests.testbed.cluster import StartError
 
 #: What starts a service that has just been installed asks this first.
 _POLICY = Path("/usr/sbin/policy-rc.d")
+#: Who installs holds this: apt-get does not wait for another one that reads the lists of packages.
+_LOCK = Path(tempfile.gettempdir()) / "hardened-k8s-packages.lock"
 
 
 def need(**programs: str) -> None:
@@ -25,19 +29,33 @@ def need(**programs: str) -> None:
 
     :param programs: the name of a program, with ``_`` for ``-``, and the Debian package that has it.
     """
-    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-    missing = {package for name, package in programs.items() if not shutil.which(name.replace("_", "-"), path=path)}
+    missing = _missing(programs)
     if not missing:
         return
-    names = " ".join(sorted(missing))
+    names = " ".join(missing)
     if os.geteuid() != 0:
         raise StartError(f"clusters with nodes need root, and these packages: {names}")
     if not shutil.which("apt-get"):
         raise StartError(f"there is no apt-get here to install what is missing: {names} (Debian's names)")
-    say(f"installing Debian packages that are missing here: {names}")
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        missing = _missing(programs)  # still, after whoever held it
+        if missing:
+            _install(missing)
+
+
+def _missing(programs: t.Mapping[str, str]) -> list[str]:
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+    return sorted(
+        {package for name, package in programs.items() if not shutil.which(name.replace("_", "-"), path=path)}
+    )
+
+
+def _install(missing: t.Sequence[str]) -> None:
+    say(f"installing Debian packages that are missing here: {' '.join(missing)}")
     settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_services():
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", *sorted(missing)]):
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
             done = subprocess.run(
                 ["apt-get", "--quiet", *command], env=settings, capture_output=True, text=True, check=False
             )

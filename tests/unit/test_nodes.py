@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import hashlib
 import importlib.util
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -155,6 +157,25 @@ def test_who_may_not_install_is_told_what_is_missing(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PATH", "")
     with pytest.raises(StartError, match=r"there is no apt-get here.*some-package"):
         packages.need(no_such_program="some-package")
+
+
+def test_two_that_miss_the_same_install_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker of a test run finds that it is missing; apt-get refuses where another one is at work."""
+    log, tool = tmp_path / "log", tmp_path / "tool"
+    (tmp_path / "apt-get").write_text(
+        f"#!/bin/sh\nmkdir {tmp_path}/busy || exit 100\necho $2 >> {log}\nsleep 0.3\nrmdir {tmp_path}/busy\n"
+        f"test $2 != install || {{ echo > {tool}; chmod 755 {tool}; }}\n"
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(packages, "_POLICY", tmp_path / "policy-rc.d")
+    monkeypatch.setattr(packages, "_LOCK", tmp_path / "lock")
+    with concurrent.futures.ThreadPoolExecutor() as workers:
+        for done in [workers.submit(packages.need, tool="some-package") for _ in range(3)]:
+            done.result()
+    assert log.read_text().split() == ["update", "install"]
+    assert not (tmp_path / "policy-rc.d").exists()
 
 
 def test_an_instance_is_found_as_what_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
