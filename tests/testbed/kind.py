@@ -27,6 +27,7 @@ CONTROL_PLANE, WORKER = NODES = ("kind-control-plane", "kind-worker")
 BRIDGE, SUBNET, GATEWAY = "br-kind", "172.18.0.0/16", "172.18.0.1"
 _NETWORK = f"--driver bridge --opt com.docker.network.bridge.name={BRIDGE} --subnet {SUBNET} --gateway {GATEWAY} "
 _NETWORK += "--ip-range 172.18.0.0/17"
+_IPV6 = "--ipv6 --subnet 2001:db8:18::/64 --gateway 2001:db8:18::1"
 
 _FORWARD = "forward"
 #: A busy machine takes longer than kubeadm usually waits.
@@ -69,6 +70,8 @@ class Kind(Cluster):
     """
 
     mode = "kind"
+    #: The versions of IP that nodes and pods speak: both, or IPv4 alone.
+    families = "dual"
 
     def __init__(self, name: str = "default", kubernetes: str = KUBERNETES[0], network: str = NETWORKS[0]) -> None:
         super().__init__(name, kubernetes)
@@ -95,7 +98,8 @@ class Kind(Cluster):
         (self.directory / "kube").symlink_to(binaries.kube(self.kubernetes))
         node_image.copy(self.kubernetes, self.directory / "docker")
         self.daemon.start()
-        self.daemon.docker("network", "create", *_NETWORK.split(), "kind")
+        ipv6 = _IPV6.split() if self.families == "dual" else []
+        self.daemon.docker("network", "create", *_NETWORK.split(), *ipv6, "kind")
         (port,) = free_ports(1)
         (self.directory / "node").mkdir()
         (self.directory / "node" / "network").write_text(self.network)
@@ -126,7 +130,7 @@ class Kind(Cluster):
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
             # the same port inside and outside, so that kind's kubeconfig is right in both
-            "networking": {"apiServerPort": port, "kubeProxyMode": "nftables"},
+            "networking": {"apiServerPort": port, "kubeProxyMode": "nftables", "ipFamily": self.families},
             "kubeadmConfigPatches": [_INIT, _JOIN, _CLUSTER, _KUBELET],
             "nodes": [
                 {"role": role, "image": node_image.TAG, "extraMounts": mounts} for role in ("control-plane", "worker")

@@ -181,6 +181,7 @@ class Nodes(Kind):
     """
 
     mode = "nodes"
+    families = "ipv4"  # as what the machines are plugged into
 
     def __init__(
         self, name: str = "default", kubernetes: str = KUBERNETES[0], network: str = "bridge", machines: str = ALL
