@@ -64,6 +64,7 @@ def test_a_machine_reaches_nothing_but_its_cluster(nodes: Nodes, name: str) -> N
 # -- AppArmor
 
 
+@pytest.mark.machines("apparmor")
 def test_apparmor_denies_what_a_profile_denies(nodes: Nodes) -> None:
     host = machine(nodes, "apparmor")
     with host.sudo():
@@ -76,6 +77,7 @@ def test_apparmor_denies_what_a_profile_denies(nodes: Nodes) -> None:
         assert "Permission denied" in denied.stderr
 
 
+@pytest.mark.machines("apparmor")
 def test_apparmor_confines_pods(pods: Pods) -> None:
     pods.run("confined", "apparmor", appArmorProfile={"type": "RuntimeDefault"}, **_ADMIN)
     pods.run("unconfined", "apparmor", appArmorProfile={"type": "Unconfined"}, **_ADMIN)
@@ -86,6 +88,7 @@ def test_apparmor_confines_pods(pods: Pods) -> None:
         pods.sh("confined", _MOUNT)
 
 
+@pytest.mark.machines()
 def test_where_there_is_no_apparmor_a_pod_that_asks_for_it_is_refused(nodes: Nodes, pods: Pods) -> None:
     """On a node of kind, which is why there are machines."""
     pods.create("refused", WORKER, appArmorProfile={"type": "RuntimeDefault"})
@@ -108,6 +111,7 @@ def enforcing(nodes: Nodes) -> t.Iterator[Host]:
         host.run_expect([0], "setenforce 0")
 
 
+@pytest.mark.machines("selinux")
 def test_selinux_denies_only_when_it_enforces(nodes: Nodes) -> None:
     host = machine(nodes, "selinux")
     with host.sudo():
@@ -115,6 +119,7 @@ def test_selinux_denies_only_when_it_enforces(nodes: Nodes) -> None:
         assert host.run(f"{_CONTAINER} cat /etc/shadow").succeeded
 
 
+@pytest.mark.machines("selinux")
 def test_selinux_denies_a_container_and_not_the_user(enforcing: Host) -> None:
     denied = enforcing.run(f"{_CONTAINER} cat /etc/shadow")
     assert denied.failed
@@ -123,6 +128,7 @@ def test_selinux_denies_a_container_and_not_the_user(enforcing: Host) -> None:
     assert enforcing.check_output("id --context") == "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
 
 
+@pytest.mark.machines("selinux")
 def test_selinux_labels_pods_each_with_categories_of_its_own(nodes: Nodes, pods: Pods) -> None:
     """When containerd is told to, which it is not as it comes."""
     pods.run("unlabelled", "selinux")
