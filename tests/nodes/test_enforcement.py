@@ -88,7 +88,7 @@ def test_apparmor_confines_pods(pods: Pods) -> None:
         pods.sh("confined", _MOUNT)
 
 
-@pytest.mark.machines()
+@pytest.mark.machines
 def test_where_there_is_no_apparmor_a_pod_that_asks_for_it_is_refused(nodes: Nodes, pods: Pods) -> None:
     """On a node of kind, which is why there are machines."""
     pods.create("refused", WORKER, appArmorProfile={"type": "RuntimeDefault"})

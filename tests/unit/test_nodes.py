@@ -172,7 +172,7 @@ def test_two_that_miss_the_same_install_it_once(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(packages, "_POLICY", tmp_path / "policy-rc.d")
     monkeypatch.setattr(packages, "_LOCK", tmp_path / "lock")
     with concurrent.futures.ThreadPoolExecutor() as workers:
-        for done in [workers.submit(packages.need, tool="some-package") for _ in range(3)]:
+        for done in [workers.submit(packages.need, tool="some-package") for _worker in range(3)]:
             done.result()
     assert log.read_text().split() == ["update", "install"]
     assert not (tmp_path / "policy-rc.d").exists()
