@@ -72,7 +72,7 @@ def tried(prefix: str) -> list[Item]:
         (web, {"domain": "kubernetes.default.svc.cluster.local."}, 53, "UDP", "allowed"),
         (api, {"domain": "kubernetes.default.svc.cluster.local."}, 53, "UDP", "denied"),
     ]
-    flows = [
+    flows: list[Item] = [
         {"from": source, "to": target, "port": number, "protocol": protocol, "expect": expect}
         for source, target, number, protocol, expect in asked
     ]
