@@ -7,21 +7,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 import typing as t
 from pathlib import Path
 
-from tests.gates.environment import say
+from tests.gates.environment import cache, say
+from tests.testbed import binaries
 from tests.testbed.cluster import StartError
 
 #: What starts a service that has just been installed asks this first.
 _POLICY = Path("/usr/sbin/policy-rc.d")
-#: Who installs holds this: apt-get does not wait for another one that reads the lists of packages.
-_LOCK = Path(tempfile.gettempdir()) / "hardened-k8s-packages.lock"
 
 
 def need(**programs: str) -> None:
@@ -37,9 +34,9 @@ def need(**programs: str) -> None:
         raise StartError(f"clusters with nodes need root, and these packages: {names}")
     if not shutil.which("apt-get"):
         raise StartError(f"there is no apt-get here to install what is missing: {names} (Debian's names)")
-    with _LOCK.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        missing = _missing(programs)  # still, after whoever held it
+    # apt-get does not wait for another one that reads the lists of packages
+    with binaries.alone(cache() / "testbed" / "debian-packages"):
+        missing = _missing(programs)  # still, after whoever was at it
         if missing:
             _install(missing)
 

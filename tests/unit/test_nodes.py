@@ -170,7 +170,7 @@ def test_two_that_miss_the_same_install_it_once(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(packages, "_POLICY", tmp_path / "policy-rc.d")
-    monkeypatch.setattr(packages, "_LOCK", tmp_path / "lock")
+    monkeypatch.setenv("HARDENED_K8S_CACHE", str(tmp_path / "cache"))
     with concurrent.futures.ThreadPoolExecutor() as workers:
         for done in [workers.submit(packages.need, tool="some-package") for _worker in range(3)]:
             done.result()
