@@ -103,7 +103,7 @@ def play(machines: Machines, folder: Path, *arguments: str, **variables: str) ->
 
 
 def until(machine: Machine, command: str) -> None:
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 1200
     while True:
         try:
             machine.run(command)
