@@ -142,12 +142,12 @@ from ansible_collections.hardened.k8s.plugins.module_utils import arguments
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_security, pod_security_policy, workloads
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_security_standards as standards
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.preflight import workloads_in
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import (
     Reader,
     is_protected,
     read_namespaces,
 )
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.refusals import workloads_in
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError
 
 Objects = t.List[t.Dict[str, t.Any]]

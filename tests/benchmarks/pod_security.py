@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_security, pod_security_policy, workloads
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api, ApiError
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.preflight import workloads_in
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import Reader
+from ansible_collections.hardened.k8s.plugins.module_utils.cluster.refusals import workloads_in
 
 from tests.support.admission import until
 from tests.support.modules import run_module

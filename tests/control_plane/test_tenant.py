@@ -211,10 +211,13 @@ def test_prune_touches_only_its_owner_and_never_a_namespace_with_pods(
     run: Runner, cluster: ControlPlane, prefix: str
 ) -> None:
     one, two = f"{prefix}-one", f"{prefix}-two"
-    run("tenant", tenants=[{"name": one}, {"name": two, "quota": {"pods": 2}, "network": {}}], owner=one)
+    rules = {"pod_security_policy": {"run_as_user": {"rule": "MustRunAs", "ranges": [{"min": 1000, "max": 1000}]}}}
+    run("tenant", tenants=[{"name": one}, {"name": two, "quota": {"pods": 2}, "network": {}, **rules}], owner=one)
     run("rbac", service_accounts=[{"name": "other", "namespace": two}], owner=two)
     cluster.kubectl("create", "serviceaccount", "foreign", "-n", two)
-    cluster.request("POST", f"/api/v1/namespaces/{two}/pods", pod("busy", two))
+    busy = pod("busy", two)
+    busy["spec"]["securityContext"] = {"runAsUser": 1000}
+    cluster.request("POST", f"/api/v1/namespaces/{two}/pods", busy)
     for check in (True, False):
         refused = run("tenant", check=check, diff=True, tenants=[{"name": one}], owner=one, prune=True)
         assert refused["failed"]
@@ -230,6 +233,7 @@ def test_prune_touches_only_its_owner_and_never_a_namespace_with_pods(
     cluster.kubectl("delete", "pod", "busy", "-n", two, "--force", "--grace-period=0")
     done = run("tenant", tenants=[{"name": one}], owner=one, prune=True, accept=accept)
     assert actions(done)[f"Namespace//{two}"] == "delete"
+    assert {action for item, action in actions(done).items() if f"{two}." in item} == {"delete"}
     assert actions(done)[f"Namespace//{one}"] == "unchanged"
 
 

@@ -19,7 +19,6 @@ from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_sec
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import workloads
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 
-ENFORCE = "pod-security.kubernetes.io/enforce"
 _SHOWN = 50
 #: The volume that every pod with a token gets, under a name of its own.
 _TOKEN = re.compile(rb"kube-api-access-[a-z0-9]{5}")

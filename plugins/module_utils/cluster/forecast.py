@@ -2,21 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a plan does to flows, before it is carried out: those that it opens and closes, and those seen that it cuts."""
+"""What a plan does to flows, before it is carried out: those that it opens and closes, and those seen that it cuts.
+
+What judges flows is imported where flows are judged: Ansible has Python compile a module anew each time, and a run
+that changes no policy should not wait for that.
+"""
 
 from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows import audit, book
-from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.enquiry import Enquiry
 from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.observed import Flow
-from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.world import versions
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import flows as cluster_flows
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import DELETE, Plan, Step
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Manifest
+
+if t.TYPE_CHECKING:
+    from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.enquiry import Enquiry
 
 _POLICIES = (
     "NetworkPolicy",
@@ -39,6 +43,10 @@ class Forecast:
 
     def _enquiries(self, steps: t.Sequence[Step]) -> t.Dict[int, Enquiry]:
         """One for each version of IP that pods have."""
+        from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows import book
+        from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.enquiry import Enquiry
+        from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows.world import versions
+
         if self._objects is None:
             self._objects = cluster_flows.read(self.api)
         gone = {
@@ -76,6 +84,8 @@ class Forecast:
         wide = {step.ref for step in steps if not step.kind.namespaced} & written
         if not wide and not (steps and flows):
             return []
+        from ansible_collections.hardened.k8s.plugins.module_utils.checks.flows import audit
+
         found: t.List[Finding] = []
         for asked in self._enquiries(steps).values():
             found += audit.newly_cut(asked.before, asked.after, asked.seen(flows), written, removed)

@@ -5,26 +5,15 @@
 """Before anything is written: what the pure checks need is read, and they are asked.
 
 Keyed by the kinds of object in a plan, so that every module has every check that concerns it.
-Reads pods only where something is about to be written that running pods could feel.
+Reads pods only where something is about to be written that running pods could feel, and what judges pods is
+imported there: Ansible has Python compile a module anew each time, and a run with nothing to do should not wait for that.
 """
 
 from __future__ import annotations
 
-import datetime
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 
-from ansible_collections.hardened.k8s.plugins.module_utils.checks import (
-    network,
-    pod_security,
-    pod_security_policy,
-    quota,
-    rbac,
-    selectors,
-    workloads,
-)
-from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_security_standards as standards
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster import explain
+from ansible_collections.hardened.k8s.plugins.module_utils.checks import network, quota, rbac
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import (
     DELETE,
     Plan,
@@ -32,13 +21,11 @@ from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile imp
     Step,
     is_protected,
 )
-from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources import KINDS
-from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import kube2iam
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.admission import VALIDATING
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import NAMESPACE_NAME
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.namespace import ENFORCE
 
 RBAC_KINDS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
@@ -73,16 +60,6 @@ def rendered_findings(declaration: Declaration) -> t.List[Finding]:
     """What can be said of a declaration without any cluster."""
     policies = [manifest for manifest in declaration.objects if ref_of(manifest).kind == "NetworkPolicy"]
     return [*declared_findings(declaration), *network.check(policies, None, None, [])]
-
-
-def workloads_in(reader: Reader, namespaces: t.Collection[str]) -> t.Dict[str, t.List[Manifest]]:
-    """Pods, and what makes them, by namespace; each kind is read once, all of them at the same time."""
-    found: t.Dict[str, t.List[Manifest]] = {}
-    with ThreadPoolExecutor(reader.api.workers) as pool:
-        for items in pool.map(lambda kind: reader.in_namespaces(kind, namespaces), workloads.KINDS):
-            for item in items:
-                found.setdefault(item["metadata"]["namespace"], []).append(item)
-    return found
 
 
 def _allow_list(namespace: t.Optional[Manifest]) -> t.Optional[str]:
@@ -132,61 +109,26 @@ class Preflight:
 
     def pod_security(self) -> t.List[Finding]:
         """Which workloads a changed enforce level would refuse: all of them, by the server's own rules."""
-        changing = [
-            step
+        levels = {
+            step.ref: enforced(step.desired)
             for step in self.plan.writing("Namespace")
-            if _level(step.desired) and step.live is not None and _enforced(step.desired) != _enforced(step.live)
-        ]
-        if not changing:
+            if _level(step.desired) and step.live is not None and enforced(step.desired) != enforced(step.live)
+        }
+        if not levels:
             return []
-        server = self.plan.api.minor()
-        there = workloads_in(self.reader, {step.ref.name for step in changing})
-        found: t.List[Finding] = []
-        for step in changing:
-            level, version = _enforced(step.desired)
-            judge = pod_security.by_level(level, standards.version(version or "latest", server))
-            wrong = pod_security.violations(there.get(step.ref.name, ()), judge)
-            found += pod_security.findings(step.ref, f"level {level}", wrong)
-        return found
+        from ansible_collections.hardened.k8s.plugins.module_utils.cluster import refusals
+
+        return refusals.by_levels(self.reader, levels)
 
     def pod_security_policies(self) -> t.List[Finding]:
         """Which workloads the policies that are about to refuse pods would refuse."""
         changing = {step.ref.name for step in self.plan.writing(VALIDATING, f"{VALIDATING}Binding")}
-        declared = {ref_of(item): item for item in self.declaration.objects}
-        found: t.List[Finding] = []
-        for name in sorted(name for name in changing if ".pods." in name):
-            binding = declared.get(Ref(f"{VALIDATING}Binding", "", name))
-            # the one for templates knows what defaults will mend
-            policy = declared.get(Ref(VALIDATING, "", name.replace(".pods.", ".templates.")))
-            if not binding or not policy or "Deny" not in binding["spec"]["validationActions"]:
-                continue
-            stored = pod_security_policy.Stored(policy, datetime.date.today().isoformat())
-            spaces = self._selected(binding["spec"]["matchResources"]["namespaceSelector"])
-            wrong = [
-                violation
-                for space, items in sorted(workloads_in(self.reader, spaces).items())
-                for violation in pod_security.violations(items, stored.judge(space))
-            ]
-            title = f"pod security policy {name.partition('.')[0]}"
-            found += pod_security.findings(Ref(f"{VALIDATING}Binding", "", name), title, wrong)
-        return found
+        names = sorted(name for name in changing if ".pods." in name)
+        if not names:
+            return []
+        from ansible_collections.hardened.k8s.plugins.module_utils.cluster import refusals
 
-    def _selected(self, selector: t.Mapping[str, t.Any]) -> t.Set[str]:
-        """The namespaces that are there and meet a selector.
-
-        :raises HardenedError: they cannot be listed.
-        """
-        if "Namespace" in self.plan.store.partial:
-            raise HardenedError("cannot list namespaces", explain.permission(KINDS["Namespace"], "list"))
-        wanted = selectors.requirements(selector)
-        labels = {
-            item["metadata"]["name"]: {
-                **(item["metadata"].get("labels") or {}),
-                NAMESPACE_NAME: item["metadata"]["name"],
-            }
-            for item in self.plan.store.whole["Namespace"]
-        }
-        return {name for name, own in labels.items() if selectors.matches(wanted, own)}
+        return refusals.by_policies(self.reader, self.plan.store, self.declaration, names)
 
     def quotas(self) -> t.List[Finding]:
         found: t.List[Finding] = []
@@ -289,11 +231,11 @@ class Preflight:
         return found
 
 
-def _enforced(manifest: t.Optional[Manifest]) -> t.List[str]:
-    """Level and version."""
+def enforced(manifest: t.Optional[Manifest]) -> t.Tuple[str, str]:
+    """The level, and the version of its rules, that a namespace's labels ask for."""
     labels = ((manifest or {}).get("metadata") or {}).get("labels") or {}
-    return [str(labels.get(label) or "") for label in (pod_security.ENFORCE, f"{pod_security.ENFORCE}-version")]
+    return str(labels.get(ENFORCE) or ""), str(labels.get(f"{ENFORCE}-version") or "")
 
 
 def _level(manifest: t.Optional[Manifest]) -> str:
-    return _enforced(manifest)[0]
+    return enforced(manifest)[0]

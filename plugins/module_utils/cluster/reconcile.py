@@ -31,7 +31,9 @@ from ansible_collections.hardened.k8s.plugins.module_utils.cluster.resources imp
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import admission
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import NAMESPACE_NAME
 
 PART_OF = "applyset.kubernetes.io/part-of"
 OWNER = "hardened.k8s/owner"
@@ -64,6 +66,7 @@ class Step:
 
     :param desired: what is sent, ownership included; None for deletions.
     :param within: the object goes with its namespace, without a request of its own.
+    :param about: the namespaces that it restricts from outside, all of which are to go: it holds until they do.
     :param predicted: the server could not be asked (its namespace is not there yet).
     """
 
@@ -74,6 +77,7 @@ class Step:
     desired: t.Optional[Manifest] = None
     after: t.Optional[Manifest] = None
     within: bool = False
+    about: t.FrozenSet[str] = frozenset()
     predicted: bool = False
     warnings: t.List[str] = field(default_factory=list)
     problem: t.Optional[Problem] = None
@@ -339,6 +343,33 @@ def _bare(live: Manifest) -> Manifest:
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
 
 
+def _admission_about(going: t.Collection[str], deleted: t.Sequence[Step]) -> t.Dict[Ref, t.FrozenSet[str]]:
+    """The admission policies, and bindings, that are deleted and only about namespaces that are to go; and about which."""
+    about: t.Dict[Ref, t.FrozenSet[str]] = {}
+    for step in deleted:
+        kind, binding, _rest = step.ref.kind.partition("Binding")
+        if not binding or kind not in admission.KINDS:
+            continue
+        spec = t.cast(Manifest, step.live).get("spec", {})
+        spaces = _selected_by_name((spec.get("matchResources") or {}).get("namespaceSelector") or {})
+        if spaces and spaces.issubset(going):
+            policy = Ref(kind, "", spec.get("policyName", ""))
+            about[step.ref] = spaces
+            about[policy] = about.get(policy, frozenset()) | spaces
+    return about
+
+
+def _selected_by_name(selector: t.Mapping[str, t.Any]) -> t.FrozenSet[str]:
+    """The namespaces that a selector names; empty where it selects by anything else alone."""
+    names = (selector.get("matchLabels") or {}).get(NAMESPACE_NAME)
+    if names:
+        return frozenset([names])
+    for term in selector.get("matchExpressions") or ():
+        if (term.get("key"), term.get("operator")) == (NAMESPACE_NAME, "In"):
+            return frozenset(term.get("values") or ())
+    return frozenset()
+
+
 class Plan:
     """The steps of one call."""
 
@@ -348,8 +379,10 @@ class Plan:
         self.api = api
         self._by_ref = {step.ref: step for step in steps}
         going = {s.ref.name for s in steps if s.ref.kind == "Namespace" and s.action == DELETE}
+        about = _admission_about(going, [step for step in steps if step.action == DELETE])
         for step in steps:
             step.within = step.ref.namespace in going
+            step.about = about.get(step.ref, frozenset())
 
     def writing(self, *kinds: str) -> t.List[Step]:
         """The steps that create or change an object of these kinds."""
@@ -378,16 +411,20 @@ class Plan:
         # (deleting, wave) in the order in which cutting or granting does the least harm
         phases = [(False, FIRST), (False, MIDDLE), (False, LAST), (True, LAST), (True, MIDDLE), (True, FIRST)]
         with ThreadPoolExecutor(self.api.workers) as pool:
-            for deleting, number in phases:
-                batch = [
-                    s
-                    for s in self.steps
-                    if s.changed
-                    and (s.action in (DELETE, RELEASE)) == deleting
-                    and wave(s.desired if s.desired and not deleting else t.cast(Manifest, s.live)) == number
-                ]
-                for _done in pool.map(writer.run, batch):
-                    pass
+            for outside in (False, True):
+                for deleting, number in phases:
+                    batch = [
+                        s
+                        for s in self.steps
+                        if s.changed
+                        and bool(s.about) == outside
+                        and (s.action in (DELETE, RELEASE)) == deleting
+                        and wave(s.desired if s.desired and not deleting else t.cast(Manifest, s.live)) == number
+                    ]
+                    for _done in pool.map(writer.run, batch):
+                        pass
+                # what restricts a namespace from outside stays with one that does
+                self._keep_what_is_in_kept_namespaces()
             # all are asked to go before the first one is waited for
             for _gone in pool.map(writer.wait_until_gone, self.steps):
                 pass
@@ -397,7 +434,7 @@ class Plan:
         """Objects that were to go with a namespace stay with it, where that was refused or failed."""
         kept = {s.ref.name for s in self.steps if s.ref.kind == "Namespace" and s.action in (REFUSED, FAILED)}
         for step in self.steps:
-            if step.within and step.ref.namespace in kept:
+            if (step.within and step.ref.namespace in kept) or (step.action == DELETE and step.about & kept):
                 step.action, step.after = UNCHANGED, step.live
 
 

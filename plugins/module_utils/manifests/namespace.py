@@ -21,6 +21,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration
 
 LEVELS = ("privileged", "baseline", "restricted")
 _POD_SECURITY = "pod-security.kubernetes.io/"
+#: The label that decides which pods are refused.
+ENFORCE = f"{_POD_SECURITY}enforce"
 _MARKS = ("hardened.k8s/", "applyset.kubernetes.io/")
 #: Modes of Pod Security admission that a stage switches on.
 _MODES = {"observe": ("audit",), "warn": ("audit", "warn"), "enforce": ("audit", "warn", "enforce")}
