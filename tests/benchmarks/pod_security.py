@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import statistics
 import time
 import typing as t
@@ -17,6 +18,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.checks import pod_sec
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Api, ApiError
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.reconcile import Reader
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.refusals import workloads_in
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests import admission
 
 from tests.support.admission import until
 from tests.support.modules import run_module
@@ -29,6 +31,8 @@ Fields = dict[str, t.Any]
 PLACES = {
     "bench-none": "nothing",
     "bench-restricted": "the level `restricted`",
+    "bench-false": "a policy whose only condition is `false`: what a policy costs before it looks at anything",
+    "bench-both": "the same, and such a policy that would fill in defaults",
     "bench-rules": f"a policy with {len(EVERY_RULE)} rules, and no defaults to fill in",
     "bench-defaults": "the same, defaults filled in",
 }
@@ -53,6 +57,7 @@ def _prepare(cluster: ControlPlane, api: Api) -> None:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"} if name == "bench-restricted" else {}
         api.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": name, "labels": labels}})
         until(functools.partial(_ready, api, name))
+    cluster.kubectl("create", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*_floor()]}))
     policies = [
         {"name": name, "namespaces": [name], "mutate": name == "bench-defaults", **EVERY_RULE}
         for name in ("bench-rules", "bench-defaults")
@@ -60,6 +65,26 @@ def _prepare(cluster: ControlPlane, api: Api) -> None:
     result = run_module("pod_security_policy", {"kubeconfig": cluster.config, "policies": policies, "owner": "bench"})
     if result.get("failed"):
         raise SystemExit(result["msg"])
+
+
+def _never(name: str, kind: str, **spec: object) -> Iterator[Fields]:
+    """A policy about the pods of a namespace that is done with each at once, and its binding."""
+    judged: Fields = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": [admission.resources("", ["pods"], ["CREATE"])]},
+        "matchConditions": [{"name": "never", "expression": "false"}],
+        **spec,
+    }
+    actions = ["Deny"] if kind == admission.VALIDATING else ()
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    return admission.bound(f"{name}.hardened.k8s", judged, actions, selector, kind)
+
+
+def _floor() -> Iterator[Fields]:
+    for name in ("bench-false", "bench-both"):
+        yield from _never(name, admission.VALIDATING, validations=[{"expression": "true"}])
+    patch = {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}
+    yield from _never("bench-both", admission.MUTATING, reinvocationPolicy="IfNeeded", mutations=[patch])
 
 
 def _timed(action: Callable[[], object]) -> float:

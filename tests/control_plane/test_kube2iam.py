@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
 import time
 import typing as t
 from pathlib import Path
@@ -89,13 +88,18 @@ def test_its_pods_are_admitted_in_its_own_namespace_and_in_no_baseline_one(
         assert (answer == "") == (namespace == prefix), answer
 
 
+def against(cluster: ControlPlane, *command: str, text: str | None = None) -> str:
+    """What the server says against it; nothing where it is done."""
+    try:
+        cluster.kubectl(*command, text=text)
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
 def apply(cluster: ControlPlane, manifest: dict[str, t.Any], *options: str) -> str:
     """What the server says against it."""
-    try:
-        cluster.kubectl("create", "-f", "-", *options, text=json.dumps(manifest))
-    except (RuntimeError, subprocess.CalledProcessError) as error:
-        return f"{error} {getattr(error, 'stderr', '') or ''}"
-    return ""
+    return against(cluster, "create", "-f", "-", *options, text=json.dumps(manifest))
 
 
 def test_a_change_is_predicted_and_removal_leaves_nothing(run: Runner, cluster: ControlPlane, prefix: str) -> None:
@@ -201,20 +205,20 @@ class Guarded(t.NamedTuple):
 
     def patched(self, path: str, patch: dict[str, t.Any], user: str, group: str = "team") -> str:
         """What the server says against a change by somebody who has every right that RBAC gives."""
-        command = [
-            "patch",
-            *path.split(),
-            "--type=merge",
-            "-p",
-            json.dumps(patch),
-            f"--as={user}",
-            f"--as-group={group}",
-        ]
-        try:
-            self.cluster.kubectl(*command)
-        except (RuntimeError, subprocess.CalledProcessError) as error:
-            return f"{error} {getattr(error, 'stderr', '') or ''}"
-        return ""
+        command = ["patch", *path.split(), "--type=merge", "-p", json.dumps(patch)]
+        return against(self.cluster, *command, f"--as={user}", f"--as-group={group}")
+
+    def bound(self, name: str, resource: str, annotations: dict[str, str]) -> str:
+        """What the server says against scheduling a pod with these annotations, as the same."""
+        binding: dict[str, t.Any] = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "target": {"kind": "Node", "name": "node-1"},
+        }
+        binding["metadata"] = {"name": name, "namespace": self.name, "annotations": annotations}
+        path = f"/api/v1/namespaces/{self.name}/{resource.format(name=name)}"
+        command = ["create", f"--raw={path}", "-f", "-", "--as=mallory", "--as-group=team"]
+        return against(self.cluster, *command, text=json.dumps(binding))
 
 
 @pytest.fixture
@@ -227,13 +231,19 @@ def guarded(run: Runner, cluster: ControlPlane, prefix: str) -> t.Iterator[Guard
     assert not result.get("failed"), result
     place = Guarded(cluster, prefix)
     try:
-        until = time.monotonic() + 60  # policies are there when the API server has seen them, which takes a moment
-        for number in itertools.count():
-            probe = annotated(ALLOWED, f'["probe-{number}"]')
-            if "only those" in place.patched(f"namespace {prefix}", probe, "mallory"):
-                break
-            assert time.monotonic() < until, "the policy is not enforced"
-            time.sleep(0.2)
+        probes = itertools.count()
+        enforced: dict[str, t.Callable[[], str]] = {
+            "namespaces": lambda: place.patched(
+                f"namespace {prefix}", annotated(ALLOWED, f'["probe-{next(probes)}"]'), "mallory"
+            ),
+            "pods": lambda: apply(cluster, asking("probe", prefix, "other"), "--dry-run=server"),
+            "bindings": lambda: place.bound("probe", "bindings", {ROLE: "web"}),
+        }
+        until = time.monotonic() + 60  # each is there when the API server has seen it, which takes a moment
+        for policy, probe in enforced.items():
+            while "ValidatingAdmissionPolicy" not in probe():
+                assert time.monotonic() < until, f"the policy about {policy} is not enforced"
+                time.sleep(0.2)
         cluster.kubectl("annotate", "--overwrite", "namespace", prefix, f'{ALLOWED}=["web","job-*"]')
         yield place
     finally:
@@ -294,25 +304,13 @@ def test_a_pod_that_is_there_keeps_its_role(guarded: Guarded) -> None:
     assert guarded.patched(f"pod web -n {guarded.name}", annotated(ROLE, "job-x"), "platform") == ""
 
 
-@pytest.mark.parametrize("resource", ["pods/plain/binding", "bindings"])
+@pytest.mark.parametrize("resource", ["pods/{name}/binding", "bindings"])
 def test_who_schedules_a_pod_gives_it_no_role(guarded: Guarded, resource: str) -> None:
     """The annotations of a Binding become the pod's."""
     assert apply(guarded.cluster, pod("plain", guarded.name)) == ""
-    binding: dict[str, t.Any] = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "node-1"}}
-    path = f"/api/v1/namespaces/{guarded.name}/{resource}"
-
-    def bound(annotations: dict[str, str]) -> str:
-        binding["metadata"] = {"name": "plain", "namespace": guarded.name, "annotations": annotations}
-        command = ["create", f"--raw={path}", "-f", "-", "--as=mallory", "--as-group=team"]
-        try:
-            guarded.cluster.kubectl(*command, text=json.dumps(binding))
-        except (RuntimeError, subprocess.CalledProcessError) as error:
-            return f"{error} {getattr(error, 'stderr', '') or ''}"
-        return ""
-
     for key in (ROLE, "iam.amazonaws.com/external-id"):
-        assert "only those" in bound({key: "web"})
-    assert bound({"example.com/other": "x"}) == ""
+        assert "only those" in guarded.bound("plain", resource, {key: "web"})
+    assert guarded.bound("plain", resource, {"example.com/other": "x"}) == ""
     found = guarded.cluster.get(f"/api/v1/namespaces/{guarded.name}/pods/plain")
     assert ROLE not in found["metadata"]["annotations"]
     assert found["spec"]["nodeName"] == "node-1"

@@ -237,6 +237,26 @@ def test_prune_touches_only_its_owner_and_never_a_namespace_with_pods(
     assert actions(done)[f"Namespace//{one}"] == "unchanged"
 
 
+def test_policies_stay_with_a_namespace_that_is_not_gone_in_time(
+    run: Runner, cluster: ControlPlane, prefix: str
+) -> None:
+    held = f"{prefix}-held"
+    rules = {"pod_security_policy": {"privileged": False}}
+    run("tenant", tenants=[{"name": prefix}, {"name": held, **rules}], owner=prefix)
+    cluster.kubectl("patch", "namespace", held, "-p", '{"metadata": {"finalizers": ["example.com/hold"]}}')
+    prune: dict[str, t.Any] = {"tenants": [{"name": prefix}], "owner": prefix, "prune": True}
+    late = run("tenant", wait_timeout=2, **prune)
+    assert late["failed"]
+    policies = {item: action for item, action in actions(late).items() if f"/{held}." in item}
+    assert set(policies.values()) == {"unchanged"}
+    assert f"{held}.pods." in cluster.kubectl("get", "validatingadmissionpolicybindings", "-o", "name")
+    cluster.kubectl("patch", "namespace", held, "-p", '{"metadata": {"finalizers": null}}')
+    cluster.kubectl("wait", "--for=delete", f"namespace/{held}", "--timeout=60s")
+    gone = actions(run("tenant", **prune))
+    assert {item: gone[item] for item in policies} == dict.fromkeys(policies, "delete")
+    assert f"/{held}." not in cluster.kubectl("get", "validatingadmissionpolicies", "-o", "name")
+
+
 def test_nothing_is_pruned_while_an_item_is_wrong(run: Runner, cluster: ControlPlane, prefix: str) -> None:
     run("tenant", tenants=[{"name": prefix}], owner=prefix)
     result = run("tenant", tenants=[{"name": prefix, "qouta": {}}], owner=prefix, prune=True)

@@ -129,7 +129,8 @@ def test_from_the_first_run_to_the_removal(machines: Machines, machine: Machine,
 
     # pods start as soon as kubelet may; their asking is over when the machine is up
     machines.reboot("apparmor")
-    until(machine, "systemctl is-active --quiet kubelet")
+    until(machine, "systemctl is-active --quiet kubelet || systemctl is-failed --quiet kubelet")
+    machine.run("systemctl is-active kubelet || { sudo journalctl --boot --unit kubelet >&2; exit 1; }")
     answers = machine.run("cat /var/lib/asked").splitlines()
     assert len(answers) == 2 * _PODS, "each by IPv4 and by IPv6"
     assert not [answer for answer in answers if _SECRET in answer]

@@ -72,12 +72,14 @@ def test_package_leaves_out_only_what_exists() -> None:
         assert (ROOT / name).exists()
 
 
+_HEAVY = ("flows.judge", "flows.audit", "pod_security_standards")
+
+
 @pytest.mark.parametrize("module", sorted(MODULES - set(AWS) - NODE_MODULES - {"network_flow_info"}))
 def test_what_judges_flows_and_pods_is_imported_where_it_is_needed(module: str) -> None:
     """Ansible has Python compile all that a module imports anew in each run, also in one that has nothing to do."""
     base = "ansible_collections.hardened.k8s.plugins"
     script = f"import sys, {base}.modules.{module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {f"{base}.module_utils.checks.{name}" for name in ("flows.judge", "flows.audit", "pod_security_standards")}
-    own = {"pod_security_info": "pod_security_standards"}.get(module, "")
-    assert {name for name in heavy.intersection(loaded) if not name.endswith(f".{own}")} == set()
+    heavy = {name for name in _HEAVY if f"{base}.module_utils.checks.{name}" in loaded}
+    assert heavy == ({"pod_security_standards"} if module == "pod_security_info" else set())

@@ -25,6 +25,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.checks.selectors impo
     Labels,
     Requirements,
     matches,
+    namespaces_named,
     overlap,
     ports_meet,
     reaches,
@@ -112,8 +113,7 @@ def _rules(spec: Fields, direction: Direction) -> t.List[Rule]:
 def _peer(peer: Fields, place: str) -> Peer:
     selector = peer.get("podSelector") or {}
     spaces = None if peer.get("namespaceSelector") is None else requirements(peer["namespaceSelector"])
-    named = [values for key, op, values in spaces or () if (key, op) == (NAMESPACE_NAME, "In")]
-    names = frozenset.intersection(*named) if named else None
+    names = namespaces_named(spaces or ())
     return Peer(place, peer.get("ipBlock"), spaces, names, requirements(selector), selector)
 
 

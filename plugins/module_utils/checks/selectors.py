@@ -10,7 +10,12 @@ import functools
 import ipaddress
 import typing as t
 
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import Network, inside, unmapped
+from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import (
+    NAMESPACE_NAME,
+    Network,
+    inside,
+    unmapped,
+)
 
 Labels = t.Mapping[str, str]
 Fields = t.Mapping[str, t.Any]
@@ -31,6 +36,12 @@ def requirements(selector: t.Optional[Fields]) -> Requirements:
             for entry in selector.get("matchExpressions") or ()
         ),
     )
+
+
+def namespaces_named(wanted: Requirements) -> t.Optional[t.FrozenSet[str]]:
+    """The only namespaces that a selector of namespaces can mean; None where it does not go by their names."""
+    named = [values for key, op, values in wanted if (key, op) == (NAMESPACE_NAME, "In")]
+    return frozenset.intersection(*named) if named else None
 
 
 def matches(wanted: Requirements, labels: Labels) -> bool:

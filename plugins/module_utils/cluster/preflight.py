@@ -110,9 +110,9 @@ class Preflight:
     def pod_security(self) -> t.List[Finding]:
         """Which workloads a changed enforce level would refuse: all of them, by the server's own rules."""
         levels = {
-            step.ref: enforced(step.desired)
+            step.ref: _enforced(step.desired)
             for step in self.plan.writing("Namespace")
-            if _level(step.desired) and step.live is not None and enforced(step.desired) != enforced(step.live)
+            if _level(step.desired) and step.live is not None and _enforced(step.desired) != _enforced(step.live)
         }
         if not levels:
             return []
@@ -163,10 +163,7 @@ class Preflight:
         known = [*self.plan.store.whole["Namespace"], *self.declaration.objects]
         complete = "Namespace" not in self.plan.store.partial
         namespaces = {
-            item["metadata"]["name"]: {
-                **(item["metadata"].get("labels") or {}),
-                "kubernetes.io/metadata.name": item["metadata"]["name"],
-            }
+            item["metadata"]["name"]: item["metadata"].get("labels") or {}
             for item in known
             if item["kind"] == "Namespace"
         }
@@ -231,11 +228,11 @@ class Preflight:
         return found
 
 
-def enforced(manifest: t.Optional[Manifest]) -> t.Tuple[str, str]:
+def _enforced(manifest: t.Optional[Manifest]) -> t.Tuple[str, str]:
     """The level, and the version of its rules, that a namespace's labels ask for."""
     labels = ((manifest or {}).get("metadata") or {}).get("labels") or {}
     return str(labels.get(ENFORCE) or ""), str(labels.get(f"{ENFORCE}-version") or "")
 
 
 def _level(manifest: t.Optional[Manifest]) -> str:
-    return enforced(manifest)[0]
+    return _enforced(manifest)[0]

@@ -16,6 +16,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.hardened.k8s.plugins.module_utils.checks import selectors
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster import canonical, diff, explain, wait
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.canonical import FIELD_MANAGER, view
 from ansible_collections.hardened.k8s.plugins.module_utils.cluster.connection import Answer, Api, ApiError
@@ -33,7 +34,6 @@ from ansible_collections.hardened.k8s.plugins.module_utils.errors import Hardene
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import admission
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
-from ansible_collections.hardened.k8s.plugins.module_utils.manifests.network import NAMESPACE_NAME
 
 PART_OF = "applyset.kubernetes.io/part-of"
 OWNER = "hardened.k8s/owner"
@@ -343,31 +343,21 @@ def _bare(live: Manifest) -> Manifest:
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
 
 
-def _admission_about(going: t.Collection[str], deleted: t.Sequence[Step]) -> t.Dict[Ref, t.FrozenSet[str]]:
+def _admission_about(going: t.Collection[str], deleted: t.Iterable[Step]) -> t.Dict[Ref, t.FrozenSet[str]]:
     """The admission policies, and bindings, that are deleted and only about namespaces that are to go; and about which."""
+    policy_of = {f"{kind}Binding": kind for kind in (admission.VALIDATING, admission.MUTATING)}
     about: t.Dict[Ref, t.FrozenSet[str]] = {}
     for step in deleted:
-        kind, binding, _rest = step.ref.kind.partition("Binding")
-        if not binding or kind not in admission.KINDS:
+        if step.ref.kind not in policy_of:
             continue
-        spec = t.cast(Manifest, step.live).get("spec", {})
-        spaces = _selected_by_name((spec.get("matchResources") or {}).get("namespaceSelector") or {})
+        spec = t.cast(Manifest, step.live)["spec"]
+        selector = (spec.get("matchResources") or {}).get("namespaceSelector")
+        spaces = selectors.namespaces_named(selectors.requirements(selector))
         if spaces and spaces.issubset(going):
-            policy = Ref(kind, "", spec.get("policyName", ""))
+            policy = Ref(policy_of[step.ref.kind], "", spec["policyName"])
             about[step.ref] = spaces
             about[policy] = about.get(policy, frozenset()) | spaces
     return about
-
-
-def _selected_by_name(selector: t.Mapping[str, t.Any]) -> t.FrozenSet[str]:
-    """The namespaces that a selector names; empty where it selects by anything else alone."""
-    names = (selector.get("matchLabels") or {}).get(NAMESPACE_NAME)
-    if names:
-        return frozenset([names])
-    for term in selector.get("matchExpressions") or ():
-        if (term.get("key"), term.get("operator")) == (NAMESPACE_NAME, "In"):
-            return frozenset(term.get("values") or ())
-    return frozenset()
 
 
 class Plan:
@@ -399,7 +389,7 @@ class Plan:
         if step.action == UNCHANGED:
             return replace(finding, refused=False)
         step.stop(finding.refusal(step.where), REFUSED)
-        self._keep_what_is_in_kept_namespaces()
+        self._keep_what_is_of_kept_namespaces()
         return finding
 
     def execute(self, check_mode: bool, force: bool, timeout: float) -> None:
@@ -411,30 +401,31 @@ class Plan:
         # (deleting, wave) in the order in which cutting or granting does the least harm
         phases = [(False, FIRST), (False, MIDDLE), (False, LAST), (True, LAST), (True, MIDDLE), (True, FIRST)]
         with ThreadPoolExecutor(self.api.workers) as pool:
-            for outside in (False, True):
+
+            def carry_out(steps: t.Sequence[Step]) -> None:
                 for deleting, number in phases:
                     batch = [
                         s
-                        for s in self.steps
+                        for s in steps
                         if s.changed
-                        and bool(s.about) == outside
                         and (s.action in (DELETE, RELEASE)) == deleting
                         and wave(s.desired if s.desired and not deleting else t.cast(Manifest, s.live)) == number
                     ]
                     for _done in pool.map(writer.run, batch):
                         pass
-                # what restricts a namespace from outside stays with one that does
-                self._keep_what_is_in_kept_namespaces()
+
+            carry_out([s for s in self.steps if not s.about])
             # all are asked to go before the first one is waited for
             for _gone in pool.map(writer.wait_until_gone, self.steps):
                 pass
-        self._keep_what_is_in_kept_namespaces()
+            self._keep_what_is_of_kept_namespaces()
+            carry_out([s for s in self.steps if s.about])
 
-    def _keep_what_is_in_kept_namespaces(self) -> None:
-        """Objects that were to go with a namespace stay with it, where that was refused or failed."""
+    def _keep_what_is_of_kept_namespaces(self) -> None:
+        """Objects that were to go with a namespace, in it or about it, stay with one that was refused or failed."""
         kept = {s.ref.name for s in self.steps if s.ref.kind == "Namespace" and s.action in (REFUSED, FAILED)}
         for step in self.steps:
-            if (step.within and step.ref.namespace in kept) or (step.action == DELETE and step.about & kept):
+            if (step.within and step.ref.namespace in kept) or step.about & kept:
                 step.action, step.after = UNCHANGED, step.live
 
 
