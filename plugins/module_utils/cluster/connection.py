@@ -39,6 +39,8 @@ LONGEST_PAUSE = 5.0
 LONGEST_RETRY_AFTER = 30.0
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 70.0
 PAGE = 1000
+#: Characters at each end of an error's message that a person still reads.
+_LONGEST = 2000
 
 
 class ApiError(Exception):
@@ -47,10 +49,16 @@ class ApiError(Exception):
     def __init__(self, status: int, body: t.Mapping[str, t.Any]) -> None:
         self.status = status
         self.reason = str(body.get("reason") or "")
-        self.message = str(body.get("message") or f"HTTP {status}")
+        self.message = _without_its_middle(str(body.get("message") or f"HTTP {status}"))
         details = body.get("details") or {}
         self.causes: t.List[t.Dict[str, t.Any]] = details.get("causes") or []
         super().__init__(self.message)
+
+
+def _without_its_middle(message: str) -> str:
+    """A message that quotes a field of any length, such as an expression: which field it is, and what is wrong with it."""
+    head, tail = message[:_LONGEST], message[_LONGEST:]
+    return head + (f" ... {tail[-_LONGEST:]}" if len(tail) > _LONGEST else tail)
 
 
 class Answer(t.NamedTuple):
