@@ -89,7 +89,7 @@ options:
   prune:
     description:
       - Whether to delete roles below O(path) that this O(owner) made and that are no longer declared. Not while any
-        item is wrong.
+        item is wrong. V(/), or a path that does not begin and end with a slash, is refused.
     type: bool
     default: false
 seealso:

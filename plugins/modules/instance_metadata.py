@@ -17,7 +17,8 @@ description:
   - Neither of them stops a pod on the host network, nor one behind an agent that asks in its place; the rules on the
     node and Pod Security do.
   - A launch template gets a new version like its default one, which becomes the default. One whose latest version is
-    not its default is left alone, and told.
+    not its default is left alone, and fails where its default would have to change. What its latest version leaves open
+    is told as well, as groups of instances may follow that one.
   - Below stage V(enforce) nothing is written. C(imds/tokens), C(imds/hop-limit) and C(imds/ipv6) tell what is open,
     C(imds/no-instance) that filters fit none.
   - To undo it, declare the former options, which a run with C(--diff) shows.

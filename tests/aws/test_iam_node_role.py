@@ -94,6 +94,15 @@ LINT: dict[str, tuple[list[dict[str, t.Any]], str]] = {
     "passing roles": ([statement("iam:PassRole")], "iam/self-lift"),
     "rewriting policies": ([statement("iam:Put*")], "iam/self-lift"),
     "switching tokens off": ([statement("ec2:ModifyInstanceMetadataOptions")], "iam/self-lift"),
+    "rewriting every role": ([statement("iam:*", f"arn:aws:iam::{ACCOUNT}:role/*")], "iam/self-lift"),
+    "rewriting roles of any account": ([statement("iam:PutRolePolicy", "arn:aws:iam::*:role/*")], "iam/self-lift"),
+    "rewriting the roles of its pods": ([statement("iam:PutRolePolicy", PODS)], "iam/self-lift"),
+    "rewriting itself": ([statement("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/nodes")], "iam/self-lift"),
+    "rewriting policies anywhere": ([statement("iam:CreatePolicyVersion", "arn:aws:iam::*:policy/*")], "iam/self-lift"),
+    "switching tokens off anywhere": (
+        [statement("ec2:ModifyInstanceMetadataOptions", "arn:aws:ec2:*:*:instance/*")],
+        "iam/self-lift",
+    ),
 }
 
 
@@ -107,7 +116,8 @@ def test_an_existing_role_is_judged(run: Runner, moto: Moto, case: str) -> None:
 
 
 def test_a_role_with_just_what_it_needs_is_left_in_peace(run: Runner, moto: Moto) -> None:
-    existing(moto, statement("ecr:GetAuthorizationToken"), statement("sts:AssumeRole", PODS))
+    reading = statement("iam:Get*", f"arn:aws:iam::{ACCOUNT}:role/*")
+    existing(moto, statement("ecr:GetAuthorizationToken"), statement("sts:AssumeRole", PODS), reading)
     found = rules(run("iam_node_role", stage="observe", node_roles=node()))
     assert not found & {"iam/assume-any", "iam/cni-on-node", "iam/self-lift", "iam/node-trust", "iam/cuts"}
 

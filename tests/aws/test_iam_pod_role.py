@@ -194,6 +194,24 @@ def test_prune_wants_a_path(run: Runner) -> None:
     assert "prune needs the path" in result["msg"]
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/k8s/prod", "is no IAM path"),
+        ("k8s/prod/", "is no IAM path"),
+        ("/", "every role of the account"),
+        ("/k8s/*/", "wildcard"),
+    ],
+)
+def test_a_path_that_is_none_for_pods_prunes_nothing(run: Runner, moto: Moto, path: str, message: str) -> None:
+    run("iam_pod_role", node_roles=[NODES], roles=[role("cousin", path="/k8s/prod-eu/")])
+    result = run("iam_pod_role", path=path, node_roles=[NODES], prune=True, roles=[role(path="/k8s/prod/")])
+    assert result["failed"]
+    assert result["msg"].startswith("prune: path ")
+    assert message in result["msg"]
+    assert [item["RoleName"] for item in moto.client("iam").list_roles()["Roles"]] == ["cousin"]
+
+
 def test_one_wrong_item_does_not_stop_the_others(run: Runner) -> None:
     result = run(
         "iam_pod_role", **COMMON, roles=[role("bad name!"), role("good"), role("worse", managed_policies=["x"])]
@@ -236,6 +254,44 @@ def test_a_role_that_is_too_much_is_refused_unless_accepted(run: Runner, documen
     assert actions(run("iam_pod_role", check=True, **COMMON, stage="warn", roles=roles))["web"] == "create"
     accept = [{"rule": rule, "name": "web", "reason": "test", "expires": "2999-01-01"}]
     assert actions(run("iam_pod_role", **COMMON, accept=accept, roles=roles))["web"] == "create"
+
+
+def on(resource: str, *actions: str, effect: str = "Allow") -> dict[str, t.Any]:
+    return {"Effect": effect, "Action": list(actions), "Resource": resource}
+
+
+@pytest.mark.parametrize(
+    ("statement", "lifting"),
+    [
+        (on(f"arn:aws:iam::{ACCOUNT}:role/*", "iam:*"), "iam:PutRolePolicy"),
+        (on("arn:aws:iam::*:role/*", "iam:PutRolePolicy"), "iam:PutRolePolicy"),
+        (on(f"arn:aws:iam::{ACCOUNT}:role/k8s/prod/*", "iam:PassRole"), "iam:PassRole"),
+        (on(f"arn:aws:iam::{ACCOUNT}:policy/*", "iam:CreatePolicyVersion"), "iam:CreatePolicyVersion"),
+        (on(f"arn:aws:iam::{ACCOUNT}:user/*", "iam:CreateAccessKey"), "iam:CreateAccessKey"),
+    ],
+)
+def test_rights_over_every_resource_of_a_kind_are_refused_too(
+    run: Runner, statement: dict[str, t.Any], lifting: str
+) -> None:
+    policies = {"lift": {"Version": "2012-10-17", "Statement": [statement]}}
+    result = run("iam_pod_role", check=True, **COMMON, roles=[role(policies=policies)])
+    (finding,) = [finding for finding in result["findings"] if finding["rule"] == "iam/escalate"]
+    assert lifting in finding["affected"]
+    assert finding["refused"]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [on(f"arn:aws:iam::{ACCOUNT}:role/job", "iam:PassRole")],
+        [on(f"arn:aws:iam::{ACCOUNT}:role/*", "iam:GetRole", "iam:CreatePolicyVersion")],
+        [on(f"arn:aws:iam::{ACCOUNT}:*", "iam:*"), on(f"arn:aws:iam::{ACCOUNT}:*", "iam:*", effect="Deny")],
+    ],
+)
+def test_rights_over_what_is_named_or_denied_are_not(run: Runner, statements: list[dict[str, t.Any]]) -> None:
+    policies = {"some": {"Version": "2012-10-17", "Statement": statements}}
+    result = run("iam_pod_role", check=True, **COMMON, roles=[role(policies=policies)])
+    assert "iam/escalate" not in rules(result)
 
 
 def test_a_role_without_a_boundary_is_told(run: Runner, moto: Moto) -> None:

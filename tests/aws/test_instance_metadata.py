@@ -112,6 +112,25 @@ def test_a_launch_template_with_a_version_to_come_is_left_alone(run: Runner, mot
     assert actions(result) == {"nodes": "failed"}
 
 
+@pytest.mark.parametrize("stage", ["enforce", "observe"])
+def test_a_latest_version_that_is_open_is_told_behind_a_default_that_is_closed(
+    run: Runner, moto: Moto, stage: str
+) -> None:
+    client = moto.client("ec2")
+    closed = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
+    made: list[dict[str, t.Any]] = [{**closed, "HttpProtocolIpv6": "disabled"}, OPEN]
+    for make, options in zip((client.create_launch_template, client.create_launch_template_version), made, strict=True):
+        make(LaunchTemplateName="nodes", LaunchTemplateData={"ImageId": IMAGE, "MetadataOptions": options})
+    result = run("instance_metadata", stage=stage, launch_templates=["nodes"])
+    assert not result.get("failed"), result
+    assert actions(result) == {"nodes": "unchanged"}
+    assert rules(result) == {"imds/tokens", "imds/hop-limit", "imds/ipv6"}
+    assert all("in its latest version 2," in finding["message"] for finding in result["findings"])
+    client.modify_launch_template(LaunchTemplateName="nodes", DefaultVersion="2")
+    assert actions(run("instance_metadata", launch_templates=["nodes"])) == {"nodes": "update"}
+    assert rules(run("instance_metadata", launch_templates=["nodes"])) == set()
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [

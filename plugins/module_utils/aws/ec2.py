@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from ansible_collections.hardened.k8s.plugins.module_utils.aws import metadata
 from ansible_collections.hardened.k8s.plugins.module_utils.aws.client import Aws, AwsError, Client
@@ -32,6 +33,17 @@ _CHUNK = 200
 def _chunks(items: t.Sequence[str]) -> t.Iterator[t.List[str]]:
     for start in range(0, len(items), _CHUNK):
         yield list(items[start : start + _CHUNK])
+
+
+def _latest(ref: Ref, number: int, version: t.Mapping[str, t.Any]) -> t.Iterator[Finding]:
+    """What a launch template's latest version leaves open: groups may follow it instead of the default one."""
+    options = metadata.Options.read(version["LaunchTemplateData"].get("MetadataOptions"))
+    for finding in metadata.findings(ref, options):
+        yield replace(
+            finding,
+            message=f"in its latest version {number}, which is not the default one, {finding.message}",
+            remedy="Make its latest version the default one and declare it at stage enforce, or delete it",
+        )
 
 
 class Metadata:
@@ -159,6 +171,8 @@ class Metadata:
                 FAILED,
             )
         self._add(outcome, step, live, live if step.problem else after)
+        if latest != default:
+            outcome.findings += _latest(ref, latest, versions[latest])
 
     def _new_version(
         self, template: t.Mapping[str, str], source: int, latest: int, after: metadata.Options

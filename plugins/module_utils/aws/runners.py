@@ -25,7 +25,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.aws.steps import (
     Step,
 )
 from ansible_collections.hardened.k8s.plugins.module_utils.checks import iam as checks
-from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, Problem
+from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError, ItemError, Problem
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import iam_documents
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.iam_role import Role
@@ -111,10 +111,8 @@ class PodRoles(_Roles):
     """iam_pod_role."""
 
     def plan(self, outcome: Outcome, items: _Items) -> None:
-        prune = self.params["prune"] and not self.absent
-        common = self.params.get("path")
-        if prune and (not common or common == "/"):
-            raise HardenedError("prune needs the path below which to look", "Say path of the module, not of its items")
+        below = self._pruned()
+        prune = bool(below)
         declared: t.List[t.Tuple[t.Dict[str, t.Any], str, t.Optional[t.Tuple[Wanted, iam_documents.RoleArn]]]] = []
         for item, where in items["roles"]:
             ref = Ref(ROLE, "", str(item["name"]))
@@ -136,8 +134,22 @@ class PodRoles(_Roles):
             named = {item["name"] for item, _where in items["roles"]}
             for name in sorted(set(live) - named):
                 role = live[name]
-                if role.path.startswith(str(common)) and role.tags.get(CREATED) == self.owner:
+                if role.path.startswith(below) and role.tags.get(CREATED) == self.owner:
                     outcome.steps.append(self.gone(name, role, "prune", ()))
+
+    def _pruned(self) -> str:
+        """The path whose roles are pruned; empty where none are.
+
+        :raises HardenedError: it is no path for pods; without its last slash, ``/k8s/prod-eu/`` would begin with it.
+        """
+        if not self.params["prune"] or self.absent:
+            return ""
+        if not self.params.get("path"):
+            raise HardenedError("prune needs the path below which to look", "Say path of the module, not of its items")
+        try:
+            return iam_documents.pod_path(self.params["path"], "path")
+        except ItemError as error:
+            raise HardenedError(f"prune: {error.reason}", error.remedy) from error
 
     def _one(
         self,
@@ -154,7 +166,7 @@ class PodRoles(_Roles):
         wanted, arn = built
         step, after = self.present(live.get(name), wanted, where, str(arn))
         outcome.steps.append(step)
-        outcome.findings += checks.pod_role(step.ref, after, bool(item.get("external_id")))
+        outcome.findings += checks.pod_role(step.ref, after, arn, bool(item.get("external_id")))
 
 
 class NodeRoles(_Roles):

@@ -27,6 +27,9 @@ _ESCALATING = (
     "iam:SetDefaultPolicyVersion",
     "iam:UpdateAssumeRolePolicy",
 )
+#: What such rights are about, where it is no role.
+_ABOUT = {"iam:CreateAccessKey": "user", "iam:CreatePolicyVersion": "policy", "iam:SetDefaultPolicyVersion": "policy"}
+_OUTSIDE = "hardened-k8s-outside"
 #: What the CNI plug-in needs, and nothing else on a node does.
 _CNI = ("ec2:AssignPrivateIpAddresses", "ec2:AttachNetworkInterface", "ec2:CreateNetworkInterface")
 
@@ -35,11 +38,30 @@ def name_of(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
+def _unnamed(action: str, near: RoleArn) -> t.Tuple[str, ...]:
+    """What an action could be about and nobody has named: everything, and made-up resources of its kind.
+
+    :param near: the account that they are in, and the path below which one of them is.
+    """
+    if action.startswith("ec2:"):
+        return ("*", f"arn:{near.partition}:ec2:{_OUTSIDE}:{near.account}:instance/{_OUTSIDE}")
+    kind = f"arn:{near.partition}:iam::{near.account}:{_ABOUT.get(action, 'role')}"
+    return ("*", f"{kind}/{_OUTSIDE}", f"{kind}{near.path}{_OUTSIDE}")
+
+
+def _may(documents: _Documents, action: str, resources: t.Iterable[str]) -> bool:
+    """Whether an action is allowed on any of these resources."""
+    return any(iam_policy.decide(documents, action, resource).allowed for resource in resources)
+
+
 # -- roles of pods
 
 
-def pod_role(ref: Ref, role: Role, external_id: bool) -> t.Iterator[Finding]:
-    """What a pod's role gives away besides its purpose."""
+def pod_role(ref: Ref, role: Role, own: RoleArn, external_id: bool) -> t.Iterator[Finding]:
+    """What a pod's role gives away besides its purpose.
+
+    :param own: its ARN, also while it is yet to be made.
+    """
     admin = [name for name, document in role.policies.items() if _everything(document)]
     admin += [name_of(arn) for arn in role.managed if name_of(arn) in _ADMIN]
     if admin:
@@ -52,7 +74,7 @@ def pod_role(ref: Ref, role: Role, external_id: bool) -> t.Iterator[Finding]:
             refuse=True,
         )
     lifting = sorted(
-        action for action in _ESCALATING if not admin and iam_policy.decide(role.policies, action, "*").allowed
+        action for action in _ESCALATING if not admin and _may(role.policies, action, _unnamed(action, own))
     )
     wide = [] if admin else _wide_assume(role.policies, "")
     if lifting or wide:
@@ -166,7 +188,7 @@ def _assume(ref: Ref, others: _Documents, everything: _Documents, below: str) ->
 
 def _elsewhere(below: str) -> str:
     """A role that nobody has named, outside of the path."""
-    return f"{below.partition(':role/')[0]}:role/hardened-k8s-outside"
+    return f"{below.partition(':role/')[0]}:role/{_OUTSIDE}"
 
 
 def cuts(ref: Ref, role: Role, managed: _Documents, pods: RoleArn, ours: str) -> t.Iterator[Finding]:
@@ -209,7 +231,12 @@ def _by_name(documents: _Documents, actions: t.Sequence[str]) -> t.Iterator[str]
 def _missing(ref: Ref, role: Role, everything: _Documents, pods: RoleArn) -> t.Iterator[Finding]:
     """Denials that are not there: what a stage below enforce leaves open."""
     imdsv1 = {"ec2:roledelivery": "1.0"}
-    self_lifting = [a for a in SELF_LIFTING if iam_policy.decide(everything, a, "*").allowed]
+    own = (role.arn,) if role.arn else ()
+    self_lifting = [
+        action
+        for action in SELF_LIFTING
+        if _may(everything, action, (*_unnamed(action, pods), *(own if action.startswith("iam:") else ())))
+    ]
     checks = (
         (
             "iam/no-deny",
