@@ -21,7 +21,8 @@ description:
   - C(kube2iam/default-role), C(kube2iam/no-path), C(kube2iam/user-data), C(kube2iam/every-role), C(kube2iam/loses-role)
     and C(kube2iam/no-list) - pods of the cluster that would get no role any more from a new agent - are refused at stage
     V(enforce) unless accepted. Check mode only tells the last one, as the same play may write lists before.
-    C(kube2iam/image-tag), C(kube2iam/guard-nobody) and C(kube2iam/host-network) are told.
+    C(kube2iam/image-tag), C(kube2iam/guard-nobody) and C(kube2iam/host-network) are told, the last one in every run -
+    pods on the host network in a namespace with a list, and with an agent in the call those that ask for a role in any.
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -64,7 +65,8 @@ options:
       metadata_address:
         description:
           - Where requests go that are not for credentials. The default is the kubelet's health port on the node, which
-            answers 404, so that SDKs go on without a token and user data stay closed.
+            answers 404, so that SDKs go on without a token and user data stay closed. Any other address is refused
+            unless C(kube2iam/user-data) is accepted.
         type: str
       node_selector:
         description: Labels of its nodes; the default is all with Linux.
@@ -90,7 +92,8 @@ options:
         required: true
       allowed_roles:
         description:
-          - Names below the base ARN, or ARNs; V(*) is any text, slashes included. None forbids all.
+          - Names below the base ARN, or ARNs; V(*) is any text, slashes included. None forbids all. An ARN that ends in
+            V(/*) is refused like V(*), as that may be the base ARN; write a path of the namespace's own as V(shop/*).
         type: list
         elements: str
         required: true

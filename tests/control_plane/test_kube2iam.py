@@ -170,6 +170,61 @@ def test_running_pods_that_the_list_does_not_hold_or_that_lose_their_role(
     assert allow_list(cluster, prefix) == '["a*", "web"]'
 
 
+def on_host(result: dict[str, t.Any], prefix: str) -> dict[str, list[str]]:
+    """Namespace of the test -> its pods of which it is told that they get the node's role."""
+    found = [item for item in result["findings"] if item["rule"] == "kube2iam/host-network"]
+    assert not [item for item in found if item["refused"]]
+    return {item["name"]: item["affected"] for item in found if item["name"].startswith(prefix)}
+
+
+def test_pods_on_the_host_network_are_told_in_every_run(
+    run: Runner, cluster: ControlPlane, prefix: str, requests: t.Callable[[], Requests]
+) -> None:
+    lists: list[dict[str, t.Any]] = [{"name": f"{prefix}-{name}", "allowed_roles": ["web"]} for name in ("one", "two")]
+    for item in lists:
+        cluster.kubectl("create", "namespace", item["name"])
+    cluster.kubectl("create", "-f", "-", text=json.dumps(asking("a", f"{prefix}-one", "web")))
+    cluster.kubectl("create", "-f", "-", text=json.dumps(asking("b", f"{prefix}-one", "web", hostNetwork=True)))
+    first = run("kube2iam", namespaces=lists)
+    assert first["changed"]
+    counted = requests()
+    again = run("kube2iam", namespaces=lists)
+    assert not again["changed"]
+    assert counted.writes() == []
+    read = [uri for _verb, uri in counted.sent() if "/pods" in uri]
+    assert read
+    assert all("spec.hostNetwork%3Dtrue" in uri for uri in read), "no other pod is read where nothing changes"
+    others = run("kube2iam", owner=f"{prefix}-other", namespaces=[{**lists[0], "allowed_roles": ["api"]}])
+    assert others["failed"]
+    for result in (first, again, others):
+        assert on_host(result, prefix) == {f"{prefix}-one": ["b"]}
+    for item in lists:
+        cluster.kubectl("delete", "namespace", item["name"])
+
+
+def test_with_an_agent_pods_on_the_host_network_that_ask_for_a_role_are_told_anywhere(
+    run: Runner, cluster: ControlPlane, prefix: str
+) -> None:
+    for name in ("asks", "plain"):
+        cluster.kubectl("create", "namespace", f"{prefix}-{name}")
+    made = [asking("a", f"{prefix}-asks", "web", hostNetwork=True), pod("b", f"{prefix}-asks")]
+    made += [pod("c", f"{prefix}-plain"), asking("d", f"{prefix}-plain", "")]
+    for item in made:
+        item["spec"]["hostNetwork"] = True
+        cluster.kubectl("create", "-f", "-", text=json.dumps(item))
+    results = [run("kube2iam", agents=[agent(prefix)]) for _time in range(2)]
+    assert [result["changed"] for result in results] == [True, False]
+    for result in results:
+        assert on_host(result, prefix) == {f"{prefix}-asks": ["a"]}
+    listed = run(
+        "kube2iam", check=True, agents=[agent(prefix)], namespaces=[{"name": f"{prefix}-plain", "allowed_roles": []}]
+    )
+    assert on_host(listed, prefix) == {f"{prefix}-asks": ["a"], f"{prefix}-plain": ["c", "d"]}
+    run("kube2iam", state="absent", agents=[agent(prefix)])
+    for name in ("asks", "plain"):
+        cluster.kubectl("delete", "namespace", f"{prefix}-{name}")
+
+
 def test_an_agent_that_goes_by_lists_takes_no_running_pods_role(
     run: Runner, cluster: ControlPlane, prefix: str
 ) -> None:
@@ -354,3 +409,43 @@ def test_the_playbook_makes_it_all_after_the_tenants_and_undoes_it(
     assert allow_list(cluster, f"{prefix}-web") == '["web"]'
     assert cluster.get(f"/apis/apps/v1/namespaces/{prefix}/daemonsets/{prefix}")
     assert changed("-e", "cluster_state=absent") == 2
+
+
+# -- an agent that is no longer declared
+
+
+def of_the_agent(cluster: ControlPlane, prefix: str) -> None:
+    """One of its pods, which nobody makes where there is no controller for them."""
+    agent_set = cluster.get(f"/apis/apps/v1/namespaces/{prefix}/daemonsets/{prefix}")
+    made = pod("agent-1", prefix)
+    reference = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": prefix, "uid": agent_set["metadata"]["uid"]}
+    made["metadata"]["ownerReferences"] = [{**reference, "controller": True}]
+    made["metadata"]["labels"] = agent_set["spec"]["selector"]["matchLabels"]
+    assert apply(cluster, made) == ""
+
+
+def test_an_agent_that_is_pruned_takes_its_namespace_and_its_pods_with_it(
+    run: Runner, cluster: ControlPlane, prefix: str
+) -> None:
+    run("kube2iam", agents=[agent(prefix)], owner=prefix)
+    of_the_agent(cluster, prefix)
+    predicted = run("kube2iam", check=True, prune=True, owner=prefix)
+    assert not predicted.get("failed"), predicted["msg"]
+    cluster.kubectl("delete", "pod", "agent-1", "-n", prefix, "--force")  # there is no kubelet to do it
+    done = run("kube2iam", prune=True, owner=prefix)
+    assert actions(done) == actions(predicted)
+    assert set(actions(done).values()) == {"delete"}
+
+
+def test_rights_stay_with_an_agent_whose_namespace_does(run: Runner, cluster: ControlPlane, prefix: str) -> None:
+    """Somebody else's pod is in it; otherwise its agent would run on without what it needs."""
+    run("kube2iam", agents=[agent(prefix)], owner=prefix)
+    assert apply(cluster, pod("other", prefix)) == ""
+    refused = run("kube2iam", prune=True, owner=prefix)
+    assert "namespace/running-pods" in refused["msg"]
+    assert {name for name, action in actions(refused).items() if action == "unchanged"} == {
+        f"{kind}/{prefix}" for kind in ("ClusterRole", "ClusterRoleBinding", "DaemonSet", "ServiceAccount")
+    }
+    assert cluster.get(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{prefix}")
+    cluster.kubectl("delete", "pod", "other", "-n", prefix, "--force")
+    assert set(actions(run("kube2iam", prune=True, owner=prefix)).values()) == {"delete"}

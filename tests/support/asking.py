@@ -46,8 +46,9 @@ class Cluster:
         user = f"system:serviceaccount:{subject}" if ":" in subject else subject
         asked = ["auth", "can-i", verb, resource, f"--namespace={namespace}", f"--as={user}", *options]
         _succeeded, said = self.run(*asked)
-        assert said.splitlines()[-1] in ("yes", "no"), said
-        return said.splitlines()[-1] == "yes"
+        answers = [line for line in said.splitlines() if line in ("yes", "no")]  # and remarks
+        assert answers, said
+        return answers == ["yes"]
 
     def admits(self, namespace: str, **changes: t.Any) -> tuple[bool, str]:
         """Whether a pod would be admitted, and what is said of it: one that ``restricted`` admits, but for changes.

@@ -5,8 +5,9 @@
 """Before anything is written: what the pure checks need is read, and they are asked.
 
 Keyed by the kinds of object in a plan, so that every module has every check that concerns it.
-Reads pods only where something is about to be written that running pods could feel, and what judges pods is
-imported there: Ansible has Python compile a module anew each time, and a run with nothing to do should not wait for that.
+Reads pods only where something is about to be written that running pods could feel, and those on the host network where
+allow lists or an agent of kube2iam are declared. What judges pods is imported there: Ansible has Python compile a
+module anew each time, and a run with nothing to do should not wait for that.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Preflight:
             *self.network(),
             *self.iam_roles(),
             *self.iam_agents(),
+            *self.host_networks(),
             *self.pruned_namespaces(),
         ]
 
@@ -171,13 +173,21 @@ class Preflight:
         pods = [pod for space in {step.ref.namespace for step in writing} for pod in self.pods(space)]
         return list(network.check(declared, namespaces if complete else None, pods if writing else None, stored))
 
-    def _allow_lists(self) -> t.List[Step]:
-        """Namespaces that are there, and whose allow list of AWS roles is new or another one."""
-        writing = [step for step in self.plan.writing("Namespace") if step.live is not None]
+    def _listed_namespaces(self) -> t.List[Step]:
+        """Namespaces that are there, and are declared with an allow list of AWS roles."""
         return [
             step
-            for step in writing
-            if _allow_list(step.desired) is not None and _allow_list(step.desired) != _allow_list(step.live)
+            for step in self.plan.steps
+            if step.ref.kind == "Namespace" and step.live is not None and _allow_list(step.desired) is not None
+        ]
+
+    def _allow_lists(self) -> t.List[Step]:
+        """Of these namespaces those whose list is new or another one."""
+        writing = {step.ref for step in self.plan.writing("Namespace")}
+        return [
+            step
+            for step in self._listed_namespaces()
+            if step.ref in writing and _allow_list(step.desired) != _allow_list(step.live)
         ]
 
     def iam_roles(self) -> t.List[Finding]:
@@ -207,13 +217,34 @@ class Preflight:
         sure = not self.check_mode
         return [finding for agent in agents for finding in kube2iam.unlisted_pods(agent, lists, pods, sure)]
 
+    def host_networks(self) -> t.List[Finding]:
+        """Pods that get the node's role: in namespaces with a list; with an agent, wherever they ask for a role."""
+        listed = {step.ref.name for step in self._listed_namespaces()}
+        spaces = set(listed)
+        if any(step.ref.kind == "DaemonSet" and kube2iam.restricted(step.desired) for step in self.plan.steps):
+            spaces |= {item["metadata"]["name"] for item in self.plan.store.whole["Namespace"]}
+        found: t.Dict[str, t.List[Manifest]] = {}
+        for pod in self.reader.in_namespaces("Pod", spaces, {"fieldSelector": "spec.hostNetwork=true"}):
+            space = pod["metadata"]["namespace"]
+            if space in listed or kube2iam.asked_role(pod):
+                found.setdefault(space, []).append(pod)
+        return [kube2iam.on_host(Ref("Namespace", "", space), found[space]) for space in sorted(found)]
+
     def pruned_namespaces(self) -> t.List[Finding]:
-        """A namespace that leaves the declaration takes its pods with it: never by omission alone."""
+        """A namespace that leaves the declaration takes its pods with it: never by omission alone.
+
+        Those of an agent that leaves it, too, are what is meant to go.
+        """
         found = []
+        going = {step.live["metadata"]["uid"] for step in self.plan.steps if step.live and step.action == DELETE}
         for step in self.plan.steps:
             if step.ref.kind != "Namespace" or step.action != DELETE or step.where != "prune":
                 continue
-            pods = self.reader.in_namespaces("Pod", {step.ref.name})
+            pods = [
+                pod
+                for pod in self.reader.in_namespaces("Pod", {step.ref.name})
+                if not any(owner["uid"] in going for owner in pod["metadata"].get("ownerReferences") or ())
+            ]
             if pods:
                 found.append(
                     Finding(

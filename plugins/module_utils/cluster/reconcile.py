@@ -35,6 +35,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.findings import Findi
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests import admission
 from ansible_collections.hardened.k8s.plugins.module_utils.manifests.declaration import Declaration, Manifest, ref_of
 
+_Query = t.Mapping[str, t.Any]
+
 PART_OF = "applyset.kubernetes.io/part-of"
 OWNER = "hardened.k8s/owner"
 CREATED = "hardened.k8s/created"
@@ -66,7 +68,7 @@ class Step:
 
     :param desired: what is sent, ownership included; None for deletions.
     :param within: the object goes with its namespace, without a request of its own.
-    :param about: the namespaces that it restricts from outside, all of which are to go: it holds until they do.
+    :param about: the namespaces that it concerns from outside, all of which are to go: it holds until they do.
     :param predicted: the server could not be asked (its namespace is not there yet).
     """
 
@@ -131,23 +133,26 @@ class Reader:
         self.api = api
         self.partial: t.Set[str] = set()
 
-    def _in_each(self, kind: Kind, namespaces: t.Iterable[str]) -> t.Iterator[Manifest]:
-        for namespace in sorted(namespaces):
-            yield from self.items(kind, namespace=namespace)
-
-    def items(
-        self, kind: Kind, query: t.Optional[t.Mapping[str, t.Any]] = None, namespace: str = ""
+    def _in_each(
+        self, kind: Kind, namespaces: t.Iterable[str], query: t.Optional[_Query] = None
     ) -> t.Iterator[Manifest]:
+        for namespace in sorted(namespaces):
+            yield from self.items(kind, query, namespace)
+
+    def items(self, kind: Kind, query: t.Optional[_Query] = None, namespace: str = "") -> t.Iterator[Manifest]:
         """What one LIST returns, each item with the kind that the server leaves out."""
         for page in self.api.pages(kind.path(namespace), query):
             for item in page:
                 item["apiVersion"], item["kind"] = kind.api_version, kind.name
                 yield item
 
-    def list(self, kind: Kind, namespaces: t.Collection[str], everywhere: bool) -> t.Iterator[Manifest]:
+    def list(
+        self, kind: Kind, namespaces: t.Collection[str], everywhere: bool, query: t.Optional[_Query] = None
+    ) -> t.Iterator[Manifest]:
         """All objects of a kind that may matter; in the namespaces alone where the cluster may not be listed.
 
         :param everywhere: objects outside these namespaces matter too (prune), so only the whole cluster will do.
+        :param query: what the server is to select by.
         :raises HardenedError: no permission.
         """
         few = kind.namespaced and len(namespaces) <= FEW_NAMESPACES
@@ -155,9 +160,9 @@ class Reader:
         narrow = few and not everywhere and kind.name != "NetworkPolicy"
         try:
             if narrow:
-                yield from self._in_each(kind, namespaces)
+                yield from self._in_each(kind, namespaces, query)
             else:
-                yield from self.items(kind)
+                yield from self.items(kind, query)
         except ApiError as error:
             if error.status == 404 and kind.extension:
                 raise HardenedError(
@@ -171,12 +176,12 @@ class Reader:
                     f"cannot list {kind.resource}: {error.message}", explain.permission(kind, "list")
                 ) from error
             self.partial.add(kind.name)
-            yield from self._one_by_one(kind, namespaces)
+            yield from self._one_by_one(kind, namespaces, query)
 
-    def _one_by_one(self, kind: Kind, namespaces: t.Collection[str]) -> t.Iterator[Manifest]:
+    def _one_by_one(self, kind: Kind, namespaces: t.Collection[str], query: t.Optional[_Query]) -> t.Iterator[Manifest]:
         try:
             if kind.namespaced:
-                yield from self._in_each(kind, namespaces)
+                yield from self._in_each(kind, namespaces, query)
                 return
             for name in namespaces if kind.name == "Namespace" else ():
                 found = self.find(Ref(kind.name, "", name))
@@ -196,13 +201,15 @@ class Reader:
                 return None
             raise
 
-    def in_namespaces(self, kind_name: str, namespaces: t.Collection[str]) -> t.List[Manifest]:
+    def in_namespaces(
+        self, kind_name: str, namespaces: t.Collection[str], query: t.Optional[_Query] = None
+    ) -> t.List[Manifest]:
         """Objects of a kind that is only read (pods, ...), of these namespaces alone."""
         kind = READ_ONLY[kind_name]
         wanted = set(namespaces)
         if not wanted:
             return []
-        return [item for item in self.list(kind, wanted, False) if item["metadata"]["namespace"] in wanted]
+        return [item for item in self.list(kind, wanted, False, query) if item["metadata"]["namespace"] in wanted]
 
 
 def read(api: Api, kinds: t.Iterable[str], wanted: t.Collection[Ref], part_of: str, prune: bool) -> Store:
@@ -343,20 +350,28 @@ def _bare(live: Manifest) -> Manifest:
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
 
 
-def _admission_about(going: t.Collection[str], deleted: t.Iterable[Step]) -> t.Dict[Ref, t.FrozenSet[str]]:
-    """The admission policies, and bindings, that are deleted and only about namespaces that are to go; and about which."""
+def _about(going: t.Collection[str], deleted: t.Iterable[Step]) -> t.Dict[Ref, t.FrozenSet[str]]:
+    """Deleted objects outside of all namespaces that only concern namespaces that are to go; and which these are.
+
+    These are admission policies with their bindings, and cluster roles with the bindings that grant them to service
+    accounts.
+    """
     policy_of = {f"{kind}Binding": kind for kind in (admission.VALIDATING, admission.MUTATING)}
     about: t.Dict[Ref, t.FrozenSet[str]] = {}
     for step in deleted:
-        if step.ref.kind not in policy_of:
+        live = t.cast(Manifest, step.live)
+        if step.ref.kind in policy_of:
+            selector = (live["spec"].get("matchResources") or {}).get("namespaceSelector")
+            spaces = selectors.namespaces_named(selectors.requirements(selector))
+            target = Ref(policy_of[step.ref.kind], "", live["spec"]["policyName"])
+        elif step.ref.kind == "ClusterRoleBinding":
+            spaces = frozenset(subject.get("namespace") or "" for subject in live.get("subjects") or [])
+            target = Ref("ClusterRole", "", live["roleRef"]["name"])
+        else:
             continue
-        spec = t.cast(Manifest, step.live)["spec"]
-        selector = (spec.get("matchResources") or {}).get("namespaceSelector")
-        spaces = selectors.namespaces_named(selectors.requirements(selector))
         if spaces and spaces.issubset(going):
-            policy = Ref(policy_of[step.ref.kind], "", spec["policyName"])
-            about[step.ref] = spaces
-            about[policy] = about.get(policy, frozenset()) | spaces
+            for ref in (step.ref, target):
+                about[ref] = about.get(ref, frozenset()) | spaces
     return about
 
 
@@ -369,7 +384,7 @@ class Plan:
         self.api = api
         self._by_ref = {step.ref: step for step in steps}
         going = {s.ref.name for s in steps if s.ref.kind == "Namespace" and s.action == DELETE}
-        about = _admission_about(going, [step for step in steps if step.action == DELETE])
+        about = _about(going, [step for step in steps if step.action == DELETE])
         for step in steps:
             step.within = step.ref.namespace in going
             step.about = about.get(step.ref, frozenset())

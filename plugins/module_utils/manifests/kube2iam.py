@@ -33,13 +33,14 @@ _Item = t.Mapping[str, t.Any]
 #: Where requests go that are not for credentials: the kubelet's health port on the node itself, which knows none of
 #: these paths and answers 404, upon which SDKs go on without a token.
 NOWHERE = "127.0.0.1:10248"
-_METADATA = ("169.254.169.254", "[fd00:ec2::254]", "instance-data")
 
 #: A path may have more in it for IAM, but not for kube2iam, which then does not start.
 _BASE_ARN = re.compile(r"arn:[\w-]+:iam::[0-9]{12}:role/(?P<path>(?:[\w.-]+/)*)", re.ASCII)
 _PATTERN = re.compile(r"[\w+=.@/:*-]+", re.ASCII)
-#: Alone, or where an ARN has said nothing of a path yet.
-_EVERY = re.compile(r"/*\*[*/]*|arn:[^*/]*(:role/)?\*[*/]*", re.IGNORECASE)
+#: Stars alone; an ARN whose name is stars, which stand for a path, too; one that is cut off by a star before any path.
+_EVERY = re.compile(
+    r"/*\*[*/]*|(?:arn:[^/]*|[^/]*:role)/(?:.*/)?\*[*/]*|arn:[^*/]*(?:\*[^/]*:|\*)?(?:role)?\*+", re.IGNORECASE
+)
 _IMAGE = re.compile(r"[\w./:-]+(?:@sha256:[0-9a-f]{64})?", re.ASCII)
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]+")
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?", re.ASCII)
@@ -97,14 +98,17 @@ def allow_list(roles: t.Iterable[str]) -> str:
 
 
 def wide(ref: Ref, roles: t.Iterable[str]) -> t.Iterator[Finding]:
-    """Entries that let a namespace have whatever role there is, or will be."""
+    """Entries that let a namespace have whatever role there is, or will be, at all or below an ARN's path.
+
+    That path may be the agents' base ARN, which a namespace's list does not say.
+    """
     found = sorted(role for role in roles if _EVERY.fullmatch(role))
     if found:
         yield Finding(
             "kube2iam/every-role",
             ref,
-            "its pods may have every role that its nodes may assume",
-            "Name the roles of the namespace, or give them a prefix of their own, such as shop-*",
+            "its pods may have every role that its nodes may assume, or every one below a path",
+            "Name the roles of the namespace, or give them a prefix of their own below the base ARN: shop-*, or shop/*",
             affected=tuple(found),
             refuse=True,
         )
@@ -362,12 +366,15 @@ def _agent_findings(item: _Item, ref: Ref) -> t.Iterator[Finding]:
             "Give the roles of pods a path, such as role/k8s/prod/, with hardened.k8s.iam_pod_role",
             refuse=True,
         )
-    if _metadata_address(item).startswith(_METADATA):
+    address = _metadata_address(item)
+    if address != NOWHERE:  # the metadata service has more spellings than can be told, and others may lead to it
         yield Finding(
             "kube2iam/user-data",
             ref,
-            "every pod can read the instance's user data through the agent, which hands on what is not for credentials",
+            "the agent hands on there what is not for credentials: where that leads to the metadata service, every pod "
+            "can read the instance's user data",
             "Leave metadata_address out",
+            affected=(address,),
             refuse=True,
         )
 
@@ -505,27 +512,34 @@ def _binding_policy(named: str) -> t.Dict[str, t.Any]:
 # -- what running pods would feel
 
 
-def running_pods(ref: Ref, roles: t.Optional[t.Sequence[str]], pods: t.Iterable[Manifest]) -> t.Iterator[Finding]:
-    """Pods of a namespace that its allow list does not hold in, or takes a role from.
+def asked_role(pod: Manifest) -> str:
+    """The role that a pod asks for, if any."""
+    return (pod["metadata"].get("annotations") or {}).get(ROLE) or ""
 
-    :param roles: what it may have; None where nothing is said.
+
+def on_host(ref: Ref, pods: t.Iterable[Manifest]) -> Finding:
+    """Pods of a namespace that are on the host network, and so not held in by its allow list."""
+    return Finding(
+        "kube2iam/host-network",
+        ref,
+        "these pods are on the host network, where kube2iam does not see them: they get the node's role",
+        "Take them off the host network, or keep it away with pod_security: baseline",
+        affected=tuple(sorted(pod["metadata"]["name"] for pod in pods)[:20]),
+    )
+
+
+def running_pods(ref: Ref, roles: t.Sequence[str], pods: t.Iterable[Manifest]) -> t.Iterator[Finding]:
+    """Pods of a namespace that its allow list takes a role from.
+
+    :param roles: what it may have.
     """
-    on_host, without = [], []
+    without = []
     for pod in pods:
-        role = (pod["metadata"].get("annotations") or {}).get(ROLE)
-        name = pod["metadata"]["name"]
-        if (pod.get("spec") or {}).get("hostNetwork"):
-            on_host.append(name)
-        elif role and roles is not None and not any(_may_fit(pattern, role) for pattern in roles):
-            without.append(f"{name} ({role})")
-    if on_host:
-        yield Finding(
-            "kube2iam/host-network",
-            ref,
-            "these pods are on the host network, where kube2iam does not see them: they get the node's role",
-            "Take them off the host network, or keep it away with pod_security: baseline",
-            affected=tuple(sorted(on_host)[:20]),
-        )
+        role = asked_role(pod)
+        if not role or (pod.get("spec") or {}).get("hostNetwork"):
+            continue
+        if not any(_may_fit(entry, role) for entry in roles):
+            without.append(f"{pod['metadata']['name']} ({role})")
     if without:
         yield Finding(
             "kube2iam/loses-role",
@@ -556,14 +570,16 @@ def unlisted_pods(
     :param lists: the annotations of all namespaces.
     :param sure: whether no list is still to come.
     """
-    default = [argument.partition("=")[2] for argument in _told(agent) if argument.startswith("--default-role=")]
+    told = dict(argument.split("=", 1) for argument in _told(agent) if "=" in argument)
+    base, default = told.get("--base-role-arn", ""), told.get("--default-role")
     without = []
     for pod in pods:
         metadata = pod["metadata"]
-        role = (metadata.get("annotations") or {}).get(ROLE)
+        role = asked_role(pod)
         if not role or (pod.get("spec") or {}).get("hostNetwork"):
             continue
-        if not any(_may_fit(entry, role) for entry in (*default, *_entries(lists.get(metadata["namespace"])))):
+        entries = _entries(lists.get(metadata["namespace"])) + ([default] if default else [])
+        if not any(_may_fit(entry, role, base) for entry in entries):
             without.append(f"{metadata['namespace']}/{metadata['name']} ({role})")
     if without:
         yield Finding(
@@ -585,7 +601,30 @@ def _entries(text: t.Optional[str]) -> t.List[str]:
     return [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
 
 
-def _may_fit(pattern: str, role: str) -> bool:
-    """Whether an entry may mean a role: their last parts are compared, as only the agent knows its base ARN."""
-    last = ".*".join(map(re.escape, pattern.rpartition("/")[2].split("*")))
-    return re.fullmatch(last, role.rpartition("/")[2]) is not None
+def _may_fit(entry: str, role: str, base: str = "") -> bool:
+    """Whether an entry may mean a role; names are compared with names, and ARNs with ARNs.
+
+    :param base: the agent's base ARN; where it is not known, it may end at any slash of an ARN.
+    """
+    if _is_arn(entry) == _is_arn(role):
+        return _fits(entry, role)
+    if base:
+        return _fits(entry, base + role) if _is_arn(entry) else _fits(base + entry, role)
+    entries = _below(entry) if _is_arn(entry) else [entry]
+    roles = _below(role) if _is_arn(role) else [role]
+    return any(_fits(part, name) for part in entries for name in roles)
+
+
+def _is_arn(text: str) -> bool:
+    return text.lower().startswith("arn:")
+
+
+def _fits(entry: str, role: str) -> bool:
+    """As kube2iam's globs do: ``*`` is any text, slashes included."""
+    return re.fullmatch(".*".join(map(re.escape, entry.split("*"))), role, re.DOTALL) is not None
+
+
+def _below(arn: str) -> t.List[str]:
+    """What a base ARN may leave of an ARN: all after a slash, or from a star on that stands for more than a name."""
+    named = arn.rpartition("/")[0] or arn
+    return [arn[m.end() :] for m in re.finditer("/", arn)] + [arn[m.start() :] for m in re.finditer(r"\*", named)]

@@ -19,9 +19,10 @@ from tests.support.modules import run_module
 
 CONTEXT = Context("enforce", 37)
 IMAGE = f"registry.example/kube2iam@sha256:{'0' * 64}"
+BASE = "arn:aws:iam::111122223333:role/k8s/prod/"
 AGENT = {
     "image": IMAGE,
-    "base_role_arn": "arn:aws:iam::111122223333:role/k8s/prod/",
+    "base_role_arn": BASE,
     "region": "eu-central-1",
 }
 
@@ -102,14 +103,27 @@ def test_only_a_namespace_of_its_own_is_opened() -> None:
         ({"default_role": "web"}, "kube2iam/default-role", True),
         ({"base_role_arn": "arn:aws:iam::111122223333:role/"}, "kube2iam/no-path", True),
         ({"base_role_arn": "arn:aws:iam::111122223333:role"}, "kube2iam/no-path", True),
-        ({"metadata_address": "169.254.169.254"}, "kube2iam/user-data", True),
-        ({"metadata_address": "169.254.169.254:80"}, "kube2iam/user-data", True),
-        ({"metadata_address": "[fd00:ec2::254]:80"}, "kube2iam/user-data", True),
         ({"image": "registry.example/kube2iam:0.15.0"}, "kube2iam/image-tag", False),
     ],
 )
 def test_findings(more: dict[str, t.Any], rule: str, refuses: bool) -> None:
     assert rules(declared(**more)) == {rule: refuses}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("169.254.169.254", "169.254.169.254:80", "[::ffff:169.254.169.254]", "Instance-Data"),
+        *("[fd00:ec2::254]:80", "[fd00:ec2:0::254]", "[FD00:EC2::254]:80", "10.0.0.9:80", "127.0.0.1:80"),
+    ],
+)
+def test_every_other_address_may_be_the_metadata_services(address: str) -> None:
+    (finding,) = declared(metadata_address=address).findings
+    assert (finding.rule, finding.affected, finding.refuse) == ("kube2iam/user-data", (address,), True)
+
+
+def test_the_address_that_leads_nowhere_may_be_written_out() -> None:
+    assert rules(declared(metadata_address=kube2iam.NOWHERE)) == {}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +181,11 @@ def test_an_allow_list_has_one_form_and_an_inverse() -> None:
     ("roles", "told"),
     [
         *((["*"], True), (["**"], True), (["/*"], True), (["arn:*"], True), (["ARN:aws:iam::*"], True)),
-        (["arn:aws:iam::111122223333:role/*"], True),
+        *((["arn:*:*"], True), (["arn:*:iam::*"], True), (["arn:*:role*"], True), (["arn:*role*"], True)),
+        *((["arn:*:role/*"], True), (["arn:*/*"], True), (["*:role/*"], True), (["*:role/k8s/prod/*"], True)),
+        *((["arn:aws:iam::111122223333:role*"], True), (["arn:aws:iam::111122223333:role/*"], True)),
+        *((["arn:aws:iam::111122223333:role/k8s/prod/*"], True), (["arn:aws:iam::*:role/k8s/prod/**"], True)),
+        *((["arn:*web*"], False), (["arn:aws:iam::111122223333:role/k8s/prod/web"], False)),
         *((["web*"], False), ([], False), (["*-web"], False), (["shop/*"], False), (["arn:*/web"], False)),
         (["arn:aws:iam::111122223333:role/k8s/prod/shop-*"], False),
     ],
@@ -208,6 +226,22 @@ def test_the_same_thing_twice_is_a_problem() -> None:
         (["web"], "web-admin", True),
         (["web"], "xweb", True),
         ([], "web", True),
+        # a star is any text, slashes included
+        (["shop*"], "shop/web", False),
+        (["shop*"], f"{BASE}shop/web", False),
+        ([f"{BASE}shop*"], "shop/web", False),
+        ([f"{BASE}shop*"], f"{BASE}shop/web", False),
+        (["*/web"], "shop/a/web", False),
+        # and an entry is more than its last part
+        (["shop/*"], "web", True),
+        (["shop/web"], "web", True),
+        ([f"{BASE}web-*"], "api", True),
+        ([f"{BASE}web"], "arn:aws:iam::111122223333:role/k8s/test/web", True),
+        # as the base ARN is not known
+        (["arn:*/web"], "web", False),
+        (["arn:*"], "web", False),
+        (["arn:*/web"], "shop/web", False),
+        (["arn:*/web"], "api", True),
     ],
 )
 def test_who_loses_a_role(roles: list[str], role: str, loses: bool) -> None:
@@ -242,6 +276,25 @@ def test_who_gets_no_role_from_an_agent_that_goes_by_lists(annotation: str | Non
         found = list(kube2iam.unlisted_pods(agent, {"shop": annotation}, pods, sure))
         told = [(finding.rule, finding.affected, finding.refuse) for finding in found]
         assert told == ([] if gets else [("kube2iam/no-list", ("shop/a (web)",), sure)])
+
+
+@pytest.mark.parametrize(
+    ("entry", "role", "gets"),
+    [
+        ("shop*", "shop/web", True),
+        ("shop*", f"{BASE}shop/web", True),
+        (f"{BASE}shop*", "shop/web", True),
+        ("shop/*", "web", False),
+        (f"{BASE}shop/web", "web", False),
+        ("arn:aws:iam::111122223333:role/k8s/test/web", "web", False),
+        ("web", "arn:aws:iam::111122223333:role/k8s/test/web", False),
+    ],
+)
+def test_an_agent_knows_its_base_arn(entry: str, role: str, gets: bool) -> None:
+    agent = by_kind(declared())["DaemonSet"]
+    pods: list[Manifest] = [{"metadata": {"name": "a", "namespace": "shop", "annotations": {kube2iam.ROLE: role}}}]
+    found = list(kube2iam.unlisted_pods(agent, {"shop": json.dumps([entry])}, pods, sure=True))
+    assert (found == []) == gets
 
 
 def test_no_more_than_one_node_is_without_its_agent() -> None:
