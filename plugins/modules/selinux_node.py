@@ -49,7 +49,7 @@ options:
     default: false
   hold:
     description:
-      - Seconds until the switch to enforcing is put back by the node itself, unless it is confirmed.
+      - Seconds until the switch to enforcing is put back by the node itself, unless it is confirmed; at least 30.
     type: int
     default: 300
   disable_dontaudit:

@@ -72,7 +72,7 @@ STEPS = {
     "newest": Step("pytest -n 2 tests/unit tests/control_plane", "newest", NEW),
     "old-cluster": Step("pytest -n 2 tests/control_plane", "test", OLD),
     # in namespaces, for which one need not be root
-    "packets": Step("unshare --map-root-user --net --mount pytest -n 2 --durations 5 tests/packets"),
+    "packets": Step("python -m tests.packets -n 2 --durations 5"),
     "unit": Step("pytest -n 2 tests/unit"),
     "control-plane": Step("pytest -n 2 --durations 15 tests/control_plane", "test", NEW),
     "fast-control-plane": Step("pytest -n 2 -m 'not slow' tests/control_plane", "test", NEW),
@@ -170,5 +170,9 @@ def report(outcomes: t.Sequence[Outcome]) -> bool:
 
 
 if __name__ == "__main__":
+    unknown = set(sys.argv[1:]) - {*GROUPS, *STEPS}
+    if unknown or not sys.argv[1:]:
+        wrong = f"no such step: {', '.join(sorted(unknown))}" if unknown else "no step is named"
+        sys.exit(f"{wrong}; groups: {', '.join(GROUPS)}; steps: {', '.join(STEPS)}")
     chosen = [step for name in sys.argv[1:] for step in GROUPS.get(name, [name])]
     sys.exit(0 if report(run_all(chosen)) else 1)

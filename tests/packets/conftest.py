@@ -89,9 +89,14 @@ class Site:
         return self.scratch / "objects.json"
 
 
+def need_programs() -> None:
+    """Install what these tests run and this machine lacks."""
+    packages.need(nft="nftables", iptables="iptables", ip="iproute2", unshare="util-linux", nsenter="util-linux")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def programs() -> None:
-    packages.need(nft="nftables", iptables="iptables", ip="iproute2", unshare="util-linux", nsenter="util-linux")
+    need_programs()
 
 
 @pytest.fixture

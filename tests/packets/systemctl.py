@@ -48,9 +48,13 @@ def main() -> int:
             print(f"ActiveState={'active' if (_ACTIVE / unit).exists() else 'inactive'}\nSubState=dead\n")
     elif verb in ("start", "reload-or-restart"):
         return max(map(_start, units))
+    elif verb == "is-active":
+        return 0 if any((_ACTIVE / unit).exists() for unit in units) else 3
     elif verb == "stop":
+        known = [(_UNITS / unit).exists() or (_ACTIVE / unit).exists() for unit in units]
         for unit in units:
             (_ACTIVE / unit).unlink(missing_ok=True)
+        return 0 if all(known) else 5
     return 0
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+import socket
 import threading
 import typing as t
 
 import pytest
+from ansible_collections.hardened.k8s.plugins.module_utils.node import metadata
 
 from tests.packets.conftest import BASE, Site
 from tests.packets.metadata_service import ROLE
@@ -28,6 +30,9 @@ from tests.packets.network import (
     ask,
     until,
 )
+
+#: What lets root send from an address that is not its own.
+_TRANSPARENT = {socket.AF_INET: 19, socket.AF_INET6: 75}
 
 
 def nodes_role(pod: Pod, **about: t.Any) -> bool:
@@ -233,6 +238,84 @@ def test_rules_that_are_in_place_stay_as_they_are(site: Site, backend: str) -> N
     assert state() == before
     site.rules(backend, "apply")
     assert state() == before
+
+
+def test_what_somebody_takes_away_meanwhile_is_not_taken_for_how_it_is_to_be(site: Site, backend: str) -> None:
+    site.world.node.sh(
+        """
+        cat > /usr/local/sbin/ip << 'SCRIPT'
+#!/bin/sh
+case "$*" in *prohibit*) nft flush ruleset; for t in nat mangle filter; do iptables -t $t -F; ip6tables -t $t -F; done ;; esac
+exec /usr/sbin/ip "$@"
+SCRIPT
+        chmod 755 /usr/local/sbin/ip
+        """
+    )
+    with pytest.raises(RuntimeError, match="do not stay in place"):
+        site.rules(backend)
+    with pytest.raises(RuntimeError):
+        site.rules(backend, "check")
+    site.world.node.sh("rm /usr/local/sbin/ip")
+    site.rules(backend, "restore")
+    site.rules(backend, "check")
+    pod = site.pod(5, role="web", allowed=["web"])
+    site.agent()
+    assert pod.credentials() == f"{BASE}web"
+
+
+def test_rules_for_ipv6_come_with_it(site: Site, backend: str) -> None:
+    """As when its module is loaded after they were put in place."""
+
+    def run(action: str) -> None:
+        script = metadata.script(metadata.Rules(uplinks=("ens5",)), backend)
+        site.world.node.sh(script.replace("/proc/net/if_inet6", "/run/if_inet6"), action)
+
+    run("apply")
+    run("check")
+    assert METADATA_IPV6 not in site.world.node.sh("ip -6 rule")
+    site.world.node.sh("touch /run/if_inet6")
+    run("restore")
+    run("check")
+    assert site.world.node.sh("ip -6 rule").count(METADATA_IPV6) == 2
+    assert METADATA_IPV6 in site.world.node.sh("nft --stateless list ruleset; ip6tables-save")
+
+
+@pytest.mark.parametrize(
+    ("address", "stranger", "own", "family"),
+    [
+        (METADATA, "198.51.100.77", "192.0.2.10", socket.AF_INET),
+        (METADATA_IPV6, "2001:db8:244::77", "2001:db8::10", socket.AF_INET6),
+    ],
+)
+def test_what_leaves_like_the_nodes_own_and_is_not_opens_nothing(
+    site: Site, backend: str, address: str, stranger: str, own: str, family: socket.AddressFamily
+) -> None:
+    """As IPVS sends what a Service has an endpoint for."""
+
+    def send(source: str) -> None:
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+            level = socket.SOL_IP if family == socket.AF_INET else socket.IPPROTO_IPV6
+            sender.setsockopt(level, _TRANSPARENT[family], 1)
+            sender.bind((source, 0))
+            with contextlib.suppress(PermissionError):  # what a rule drops on its way out
+                sender.sendto(b"x", (address, 9999))
+
+    with site.world.outside.call(lambda: socket.socket(family, socket.SOCK_DGRAM)) as listening:
+        listening.bind((address, 9999))
+        listening.settimeout(3)  # neighbours are looked for first
+
+        def arrives(source: str) -> bool:
+            site.world.node.call(functools.partial(send, source))
+            try:
+                return listening.recv(10) == b"x"
+            except TimeoutError:
+                return False
+
+        assert arrives(own)
+        assert arrives(stranger)
+        site.rules(backend)
+        assert not arrives(stranger)
+        assert arrives(own)
 
 
 def test_no_pod_of_two_hundred_gets_through_while_rules_come_and_go(site: Site, backend: str) -> None:

@@ -34,8 +34,11 @@ class Api:
         self._server = _value(settings, "server")
         if not self._server:
             raise HardenedError("kubelet has no kubeconfig with a server in it")
-        context = ssl.create_default_context(cadata=_authority(node, settings))
-        _identify(node, settings, context)
+        try:
+            context = ssl.create_default_context(cadata=_authority(node, settings))
+            _identify(node, settings, context)
+        except (OSError, ValueError) as error:  # no base64, no PEM, no certificate, or not there
+            raise HardenedError(f"kubelet's certificates cannot be used: {error}") from error
         self._open = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
@@ -125,17 +128,14 @@ def _value(settings: str, key: str) -> str:
 def _identify(node: Node, settings: str, context: ssl.SSLContext) -> None:
     """Have the certificate shown that the kubeconfig names or holds."""
     certificate, held = _value(settings, "client-certificate"), _value(settings, "client-certificate-data")
-    try:
-        if certificate:
-            key = _value(settings, "client-key") or certificate
-            context.load_cert_chain(node.real(certificate), node.real(key))
-        elif held:
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(base64.b64decode(held) + base64.b64decode(_value(settings, "client-key-data")))
-                file.flush()
-                context.load_cert_chain(file.name)
-    except (OSError, ssl.SSLError) as error:
-        raise HardenedError(f"kubelet's certificate cannot be used: {error}") from error
+    if certificate:
+        key = _value(settings, "client-key") or certificate
+        context.load_cert_chain(node.real(certificate), node.real(key))
+    elif held:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(base64.b64decode(held) + base64.b64decode(_value(settings, "client-key-data")))
+            file.flush()
+            context.load_cert_chain(file.name)
 
 
 def _authority(node: Node, settings: str) -> str:

@@ -218,7 +218,16 @@ class _Plan:
         changed = {key: value for key, value in wanted.items() if there.get(key) != value}
         if changed:
             self.wanted.differs += [f"label {key}: {there.get(key)} -> {value}" for key, value in changed.items()]
-            self.wanted.after = lambda: server.label(changed)
+            self.wanted.after = lambda: self._set_labels(server, changed)
+
+    def _set_labels(self, server: api.Api, labels: t.Mapping[str, t.Optional[str]]) -> None:
+        """The profiles are there, whatever becomes of this; the next run tries again."""
+        try:
+            server.label(labels)
+        except HardenedError as error:
+            self._tell(
+                "apparmor/not-labelled", "", f"its labels cannot be set: {error}", "Run again once that is repaired"
+            )
 
     def _actions(self, missing: t.Sequence[str], removed: t.Sequence[str]) -> t.List[t.Dict[str, str]]:
         found = []

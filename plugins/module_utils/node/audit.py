@@ -52,9 +52,10 @@ def read(node: Node, *words: str, since: t.Optional[float] = None) -> Log:
 
 def _lines(node: Node, since: float) -> t.List[str]:
     lines = [line for path in _files(node) for line in node.text(path).splitlines() if _when(line) >= since]
-    if node.find("journalctl"):
-        sources = ("_TRANSPORT=audit", "_TRANSPORT=kernel")
-        said = node.run("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", *sources, check=False).out
+    if node.find("journalctl") and since < float("inf"):
+        # what it got from the kernel has lost its own time
+        command = ["--quiet", "--no-pager", "--boot", f"--since=@{since:.0f}", "--output=cat"]
+        said = node.run("journalctl", *command, "_TRANSPORT=audit", "_TRANSPORT=kernel", check=False).out
         lines += said.splitlines()
     return lines
 

@@ -173,7 +173,7 @@ def confirm(node: Node) -> None:
             "there is no change to confirm", "It has been put back, as nobody confirmed it in time; run again"
         )
     now = health.look(node)
-    if now.ready is False or (kubelet.is_running(node) and not now.kubelet):
+    if now.ready is False or (kubelet.is_running(node) and now.kubelet is False):
         raise HardenedError("the node is not healthy, and what was changed is put back in a while", "Run again then")
     os.rename(node.real(CHANGE), node.real(_DONE))
     _clear(node)

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
 _LABEL = "security.selinux"
+_MODE = 0o644
+#: Folders of which everything is read, whatever its name, with one that serves as well.
+_READS_ALL = {"/etc/crio/crio.conf.d": "/etc/crio"}
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,12 @@ class File:
     """A file as it is wanted.
 
     :param content: None when it is not to be there.
+    :param mode: None for the one that it has, as of a file that is not ours.
     """
 
     path: str
     content: t.Optional[str]
-    mode: int = 0o644
+    mode: t.Optional[int] = _MODE
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Step:
     def backup(self) -> str:
         """Where what was there before stays meanwhile: beside it, so that it goes back without needing any room.
 
-        Nothing reads it there: its name begins with a dot, and ends as no configuration does.
+        Nothing reads it there: its name begins with a dot, and ends as no configuration does. Where that keeps nobody
+        from reading it, it is one folder further out.
         """
         return self._beside("~")
 
@@ -66,6 +71,7 @@ class Step:
 
     def _beside(self, sign: str) -> str:
         folder, name = os.path.split(self.path)
+        folder = _READS_ALL.get(folder, folder)
         return f"{folder}/.{name}.hardened-k8s{sign}"
 
     def as_dict(self) -> dict[str, t.Any]:
@@ -94,9 +100,10 @@ def _step(node: Node, file: File) -> t.Optional[Step]:
     before = node.read(path)
     after = None if file.content is None else file.content.encode()
     mode = stat.S_IMODE(os.stat(node.real(path)).st_mode) if before is not None else 0
-    if before == after and (after is None or mode == file.mode):
+    wanted = file.mode if file.mode is not None else mode or _MODE
+    if before == after and (after is None or mode == wanted):
         return None
-    return Step(path, before, after, file.mode, mode)
+    return Step(path, before, after, wanted, mode)
 
 
 def missing_folders(node: Node, steps: t.Iterable[Step]) -> t.List[str]:

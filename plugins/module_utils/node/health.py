@@ -9,20 +9,20 @@ What counts is that nothing is worse than it was: what did not run before need n
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.node import api, kubelet, pods
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
 _SERVICES = ("containerd.service", "crio.service", "kubelet.service")
-_HEALTHZ_PORT = 10248
 _PAUSE = 1.0
+#: Seconds that a kubelet has to go on running of which nobody can be asked; one whose settings are wrong ends sooner.
+_TRIAL = 20.0
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Health:
     """A node at one moment.
 
     :param services: those that run.
-    :param kubelet: whether it answers that it is well.
+    :param kubelet: whether it answers that it is well; None when it is told not to answer.
     :param ready: what the API server was told by the kubelet; None when that cannot be asked.
     :param heartbeat: when the kubelet last said so.
     :param pods: uids of those with a process.
     """
 
     services: t.FrozenSet[str]
-    kubelet: bool
+    kubelet: t.Optional[bool]
     ready: t.Optional[bool]
     heartbeat: str
     pods: t.FrozenSet[str]
@@ -45,9 +45,8 @@ class Health:
 
 def look(node: Node) -> Health:
     """How it is now."""
-    well = _answers(node)
-    ready, heartbeat = (api.heartbeat(node) if well else None) or (None, "")
-    return Health(_running(node), well, ready, heartbeat, _pods(node))
+    ready, heartbeat = (api.heartbeat(node) if kubelet.is_running(node) else None) or (None, "")
+    return Health(_running(node), _answers(node), ready, heartbeat, _pods(node))
 
 
 def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float) -> None:
@@ -56,13 +55,21 @@ def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float)
     :param restarted: units that have to show it anew.
     :raises HardenedError: it is not in that time, or can no longer become so.
     """
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
+    deadline, proven = started + seconds, started
+    if any("kubelet" in unit for unit in restarted):
+        if before.ready:
+            # the former one has renewed its lease until it was stopped, which says nothing of this one
+            before = replace(before, heartbeat=(api.heartbeat(node) or (None, before.heartbeat))[1])
+        elif not before.kubelet:
+            proven += _TRIAL
     while True:
         reason = _worse(node, before, restarted)
-        if not reason:
+        if not reason and time.monotonic() >= proven:
             return
         dead = [unit for unit in restarted if _has_ended(node, unit)]
-        if dead or time.monotonic() > deadline:
+        if dead or (reason and time.monotonic() > deadline):
+            reason = reason or f"{', '.join(dead)} does not run"
             raise HardenedError(f"the node is not healthy: {reason}{''.join(_said(node, unit) for unit in dead)}")
         time.sleep(_PAUSE)
 
@@ -74,7 +81,7 @@ def _worse(node: Node, before: Health, restarted: t.Sequence[str]) -> str:
         return f"{', '.join(sorted(stopped))} does not run"
     if any("containerd" in unit for unit in restarted) and _without_pods(node):
         return f"containerd runs, but its plug-in {_without_pods(node)} does not"
-    if before.kubelet and not _answers(node):
+    if before.kubelet and _answers(node) is False:
         return "kubelet does not answer /healthz"
     if before.ready:
         ready, heartbeat = api.heartbeat(node) or (None, "")
@@ -102,11 +109,11 @@ def _pods(node: Node) -> t.FrozenSet[str]:
     return frozenset(process.pod for process in pods.processes(node))
 
 
-def _answers(node: Node) -> bool:
+def _answers(node: Node) -> t.Optional[bool]:
     """kubelet's /healthz, where its settings have it."""
-    settings = node.text(kubelet.config_path(node))
-    port = re.search(r"^healthzPort:\s*(\d+)", settings, re.MULTILINE)
-    url = f"http://127.0.0.1:{port.group(1) if port else _HEALTHZ_PORT}/healthz"
+    url = kubelet.healthz_url(node)
+    if not url:
+        return None
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=10) as answer:

@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
+from ansible_collections.hardened.k8s.plugins.module_utils.node import pods
 from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
@@ -25,7 +26,12 @@ UNIT = "/etc/systemd/system/kubelet.service.d/90-hardened-k8s.conf"
 PATCH = "/etc/kubernetes/patches/kubeletconfiguration+merge.json"
 
 _CONFIG = "/var/lib/kubelet/config.yaml"
-_KUBECONFIG = "/etc/kubernetes/kubelet.conf"
+#: kubeadm's, and those of a kubelet that is part of another process.
+_KUBECONFIGS = (
+    "/etc/kubernetes/kubelet.conf",
+    "/var/lib/rancher/k3s/agent/kubelet.kubeconfig",
+    "/var/lib/rancher/rke2/agent/kubelet.kubeconfig",
+)
 _ROOT_DIR = "/var/lib/kubelet"
 _HEAD = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration"}
 #: The first version whose --config-dir needs no feature to be switched on.
@@ -86,18 +92,39 @@ def config_path(node: Node) -> str:
 
 
 def kubeconfig_path(node: Node) -> str:
-    return _flags(_command_line(node)[1:]).get("kubeconfig", _KUBECONFIG)
+    usual = next((path for path in _KUBECONFIGS if node.exists(path)), _KUBECONFIGS[0])
+    return _flags(_command_line(node)[1:]).get("kubeconfig", usual)
 
 
 def root_dir(node: Node) -> str:
     return _flags(_command_line(node)[1:]).get("root-dir", _ROOT_DIR)
 
 
+def healthz_url(node: Node) -> str:
+    """Where it answers whether it is well; empty where it is told not to."""
+    flags = _flags(_command_line(node)[1:])
+    folder = flags.get("config-dir", "")
+    drop_ins = [f"{folder}/{name}" for name in node.names(folder) if name.endswith(".conf")] if folder else []
+    texts = "\n".join(node.text(path) for path in [flags.get("config", _CONFIG), *drop_ins])
+
+    def setting(name: str, flag: str, default: str) -> str:
+        # what is written last holds, and its flag before all; only JSON is indented
+        place = rf"^(?:{name}|[ \t]*\"{name}\")[ \t]*:[ \t]*[\"']?([\w.:]+)"
+        found: t.List[str] = re.findall(place, texts, re.MULTILINE)
+        return flags.get(flag, [default, *found][-1])
+
+    port = setting("healthzPort", "healthz-port", "10248")
+    address = setting("healthzBindAddress", "healthz-bind-address", "127.0.0.1")
+    if port == "0":
+        return ""
+    if not address.strip("0.:"):  # all that the node has, so this one too
+        address = "::1" if ":" in address else "127.0.0.1"
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}/healthz"
+
+
 def _command_line(node: Node) -> t.List[str]:
-    for pid in node.names("/proc"):
-        if pid.isdigit() and node.text(f"/proc/{pid}/comm").strip() == "kubelet":
-            return node.text(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
-    return []
+    pid = pods.main_process(node, "kubelet")
+    return node.text(f"/proc/{pid}/cmdline").rstrip("\0").split("\0") if pid else []
 
 
 def _flags(arguments: t.Sequence[str]) -> t.Dict[str, str]:

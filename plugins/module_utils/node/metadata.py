@@ -45,6 +45,7 @@ _FIREWALLS = (
 #: Of nftables; iptables has chains of that name.
 TABLE = "hardened_k8s_metadata"
 _CHAIN = "HARDENED-METADATA"
+_FAMILIES = (("ip", IPV4), ("ip6", IPV6))
 #: Of routing: before those of any network plug-in.
 _PRIORITIES = (81, 82, 83)
 #: So that the address is found again when another one is wanted.
@@ -103,8 +104,13 @@ def nftables(rules: Rules) -> str:
         f"table {family} {TABLE}\ndelete table {family} {TABLE}\ntable {family} {TABLE} {{\n"
         + "".join(_nft_chain(*chain) for chain in _nft_chains(rules, family, metadata))
         + "}\n"
-        for family, metadata in (("ip", IPV4), ("ip6", IPV6))
+        for family, metadata in _FAMILIES
     )
+
+
+def _nft_all(rules: Rules) -> t.List[t.Tuple[str, str, t.List[str]]]:
+    """The chains of both families."""
+    return [chain for family, metadata in _FAMILIES for chain in _nft_chains(rules, family, metadata)]
 
 
 def _nft_chain(name: str, about: str, lines: t.Iterable[str]) -> str:
@@ -129,6 +135,9 @@ def _nft_chains(rules: Rules, family: str, metadata: str) -> t.Iterator[t.Tuple[
     yield "input", "type filter hook input priority -10;", lines
     # here are only those whom nothing led to the agent, or for whom its address is gone
     yield "forward", "type filter hook forward priority -10;", [f"{to_metadata} reject", f"{came_for_it} drop"]
+    # what IPVS leads there leaves like the node's own, and only its source tells
+    stranger = f"{to_metadata} fib saddr type != local drop"
+    yield "postrouting", "type filter hook postrouting priority -150;", [stranger]
 
 
 def _nft_from(rules: Rules) -> t.List[str]:
@@ -189,6 +198,7 @@ export LC_ALL=C
 address={address}
 mark={mark}
 
+# IPv6 may be loaded later than this ran
 families() {{ if [ -e /proc/net/if_inet6 ]; then echo 4 6; else echo 4; fi; }}
 has() {{ command -v "$1" > /dev/null; }}
 
@@ -250,25 +260,42 @@ apply() {{ # or restore
     netfilter
     readdress
     # what restores takes routing that is in place away for no moment, as in it somebody may flush netfilter again
-    if [ "$1" = apply ] || ! [ -e $mark ] || [ "$(routing)" != "$(grep -E '{priorities}' $mark)" ]; then
+    if [ "$1" = apply ] || ! [ -e $mark ] || [ "$(families; routing)" != "$(grep -E '^4|{priorities}' $mark)" ]; then
         for family in $(families); do routes $family "$(metadata $family)"; done
     fi
-    state > $mark
+    state > $mark.new
+    if ! whole $mark.new; then # somebody takes it away meanwhile, which is not to be taken for how it is to be
+        rm -f $mark.new
+        echo 'Rules that keep pods from the metadata service do not stay in place.' >&2
+        exit 1
+    fi
+    mv -f $mark.new $mark
+}}
+whole() {{ # a state
+    rules=0 lines=0
+    for family in $(families); do
+        case $family in 4) rules=$((rules + {rules})) ;; 6) rules=$((rules + {rules6})) ;; esac
+        lines=$((lines + 3))
+    done
+    [ "$(rules < "$1" | wc -l)" -ge $rules ] || return 1
+    [ "$(grep -cE '{priorities}' "$1")" = $lines ] || return 1
+    [ -z "$address" ] || grep -qxF "$address" "$1"
 }}
 metadata() {{ if [ "$1" = 4 ]; then echo {ipv4}; else echo {ipv6}; fi; }}
 state() {{
+    families
     filters
     addresses
     routing
 }}
 routing() {{ for family in $(families); do ip -$family rule | grep -E '{priorities}' || :; done; }}
-check() {{ [ -e $mark ] && state 2>&1 | cmp -s - $mark; }}
+check() {{ [ -e $mark ] && whole $mark && state 2>&1 | cmp -s - $mark; }}
 remove() {{
     nft_gone
     iptables_gone
     unaddress ''
     for family in $(families); do unroute $family; done
-    rm -f $mark
+    rm -f $mark $mark.new
 }}
 
 if [ "${{1-}}" != check ]; then exec 9> $mark.lock && flock 9; fi
@@ -296,6 +323,7 @@ netfilter() {{
     iptables_gone
 }}
 filters() {{ for family in ip ip6; do nft --stateless list table $family {table} 2> /dev/null || :; done; }}
+rules() {{ grep '^[[:space:]]' | grep -vE '^[[:space:]]+(chain|type|[}}])' || :; }}
 """
 
 _IPTABLES = """\
@@ -316,6 +344,7 @@ filters() {{
         for table in nat mangle filter; do $command -t $table 2> /dev/null | grep -e {chain} || :; done
     done
 }}
+rules() {{ grep '^-A' || :; }}
 """
 
 
@@ -326,6 +355,8 @@ def script(rules: Rules, backend: str) -> str:
     """
     if backend == "nftables":
         netfilter = _NFTABLES.format(rules=nftables(rules), table=TABLE)
+        # IPv6's are there whether it is or not
+        counts = {"rules": sum(len(lines) for _name, _about, lines in _nft_all(rules)), "rules6": 0}
     else:
         lead = [("nat", "PREROUTING", _CHAIN)] if rules.redirect else []
         places = [
@@ -338,8 +369,13 @@ def script(rules: Rules, backend: str) -> str:
             jumps = f"    jump gone iptables nat PREROUTING {_CHAIN}\n{jumps}"
         families = {"ipv4": iptables(rules), "ipv6": iptables(rules, IPV6)}
         netfilter = _IPTABLES.format(**families, jumps=jumps, chain=_CHAIN)
+        counts = {
+            "rules": families["ipv4"].count("\n-A ") + len(places),
+            "rules6": families["ipv6"].count("\n-A ") + 3,
+        }
     own, none, after = _PRIORITIES
     return _SCRIPT.format(
+        **counts,
         address=f"{rules.address}/32" if rules.redirect else "",
         netfilter=netfilter,
         mark=MARK,

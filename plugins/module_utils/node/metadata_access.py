@@ -31,6 +31,9 @@ _EBPF = frozenset(["cilium-cni"])
 _EBPF_INTERFACES = ("cilium_host", "bpfin.cali")
 _TO_REMOVE: Command = ("/bin/sh", "-c", metadata.removal(), "metadata", "remove")
 _RELOAD: Command = ("systemctl", "daemon-reload")
+#: systemctl complains of units that it does not know, which are those whose files are gone and which did not run.
+_STOP = 'systemctl stop "$@" 2> /dev/null || ! systemctl is-active --quiet "$@"'
+_STOP_NEW: Command = ("/bin/sh", "-c", _STOP, "stop", metadata.TIMER, metadata.UNIT)
 _START: t.Tuple[Command, ...] = (
     _RELOAD,
     ("systemctl", "reload-or-restart", metadata.UNIT),
@@ -305,7 +308,7 @@ def _effect(node: Node, steps: t.Sequence[Step]) -> Effect:
         if reached and not _connects(metadata.IPV4, 80):
             raise HardenedError("the node itself would have lost its metadata service")
 
-    undo = [_RELOAD, ("systemctl", "stop", metadata.TIMER, metadata.UNIT), _TO_REMOVE] if new else [*_START]
+    undo = [_RELOAD, _STOP_NEW, _TO_REMOVE] if new else [*_START]
     return Effect(do=[*_START], undo=undo, verify=verify)
 
 

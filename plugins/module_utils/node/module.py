@@ -92,6 +92,11 @@ def run(spec: Spec, declare: Declare, **rules: t.Any) -> None:
             result = _carried_out(module, node, declare(node, module.params))
     except HardenedError as error:
         module.fail_json(msg=str(error))
+    except PermissionError as error:
+        module.fail_json(msg=f"{error}. Set become: true, as a node is changed by root.")
+    except (OSError, ValueError) as error:
+        # of what was read: a folder where a file belongs, a text that is none
+        module.fail_json(msg=f"{type(error).__name__}: {error}. Correct what it is about, and run again.")
     if recovered:
         module.warn("an earlier run was ended half-way; what it had done was put back first")
     result["recovered"] = recovered

@@ -110,9 +110,10 @@ def is_sandbox(process: Process, pod: t.Optional[t.Mapping[str, t.Any]]) -> bool
 
 
 def main_process(node: Node, name: str) -> int:
-    """The oldest process of that name; 0 when there is none."""
+    """The oldest process of that name that is no pod's, as a pod calls its processes what it likes; 0 when there is none."""
     pids = [int(pid) for pid in node.names("/proc") if pid.isdigit() and node.text(f"/proc/{pid}/comm").strip() == name]
-    return min(pids, key=lambda pid: started(node, pid), default=0)
+    own = [pid for pid in pids if not _UID.search(node.text(f"/proc/{pid}/cgroup"))]
+    return min(own, key=lambda pid: (started(node, pid), pid), default=0)
 
 
 def environment(node: Node, pid: int) -> t.List[str]:

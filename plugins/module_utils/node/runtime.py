@@ -29,6 +29,7 @@ _CRIO_DEFAULT = "crio-default"
 _MARK = "# of hardened.k8s: "
 _IMPORTED = "# by hardened.k8s"
 _WAS = "# was, before hardened.k8s: "
+_MADE = "# made by hardened.k8s, as there was none\n"
 
 #: (section, key) -> value, as containerd prints it.
 Dump = t.Dict[t.Tuple[str, str], str]
@@ -94,15 +95,19 @@ class Containerd:
         others = [name for name in self._node.names(FOLDER) if f"{FOLDER}/{name}" not in before]
         content = self._node.text(CONFIG)
         if wanted and not self._imports():
-            found.append(File(CONFIG, _importing(content, self.version)))
+            found.append(File(CONFIG, _importing(content, self.version), None))
         elif not wanted and not others and _IMPORTED in content:
-            found.append(File(CONFIG, _not_importing(content)))
+            found.append(File(CONFIG, _not_importing(content), None))
         return found
 
     def _imports(self) -> bool:
         """Whether what is in the folder is read."""
-        patterns = re.findall(r"[\"']([^\"']+)[\"']", self.now.get(("", "imports"), ""))
-        return any(fnmatch.fnmatch(self._node.real(f"{FOLDER}/x.toml"), pattern) for pattern in patterns)
+        # containerd 1 prints the files that it found, and not what it looked for
+        written = re.search(r"^\s*imports\s*=\s*\[([^\]]*)\]", self._node.text(CONFIG), re.MULTILINE)
+        one = f"{FOLDER}/x.toml"
+        return _matches(one, written.group(1) if written else "") or _matches(
+            self._node.real(one), self.now.get(("", "imports"), "")
+        )
 
     # -- what it makes of them
 
@@ -114,9 +119,14 @@ class Containerd:
         with tempfile.TemporaryDirectory() as scratch:
             imports = [self._node.real(CONFIG)] if self._node.exists(CONFIG) else []
             for name, plugins in drop_ins.items():
-                imports.append(f"{scratch}/{name}.toml")
-                with open(imports[-1], "w", encoding="utf-8") as file:
+                with open(f"{scratch}/{name}.toml", "w", encoding="utf-8") as file:
                     file.write(self.drop_in(plugins, owner))
+            # in the order of their names, as of two that say the same, the later one is heard
+            there = {f"{name}.toml": f"{scratch}/{name}.toml" for name in drop_ins}
+            for name in self._node.names(FOLDER):
+                if name.endswith(".toml") and f"{FOLDER}/{name}" not in self.owned(owner):
+                    there.setdefault(name, self._node.real(f"{FOLDER}/{name}"))
+            imports += [there[name] for name in sorted(there)]
             main = f"{scratch}/config.toml"
             with open(main, "w", encoding="utf-8") as file:
                 file.write(f"version = {self.version}\nimports = {json.dumps(imports)}\n")
@@ -124,14 +134,17 @@ class Containerd:
         if done.rc:
             raise HardenedError(f"containerd does not take these settings: {done.complaint()}", "Nothing was changed")
         after = parse(done.out)
-        self._compare(after, {(s, k): v for plugins in drop_ins.values() for s, k, v in self._flat(plugins)})
+        wanted = {(s, k): v for plugins in drop_ins.values() for s, k, v in self._flat(plugins)}
+        own = {place for path in self.owned(owner) for place in parse(self._node.text(path))}
+        self._compare(after, wanted, own)
 
     def _flat(self, plugins: Plugins) -> t.Iterator[t.Tuple[str, str, str]]:
         for name, settings in plugins.items():
             section = f"plugins.{self.runtime if name == 'runtime' else name}"
             yield from _flat(section, settings)
 
-    def _compare(self, after: Dump, wanted: Dump) -> None:
+    def _compare(self, after: Dump, wanted: Dump, own: t.AbstractSet[t.Tuple[str, str]]) -> None:
+        """:param own: what this owner's files say now, which they need no longer say."""
         for (section, key), value in wanted.items():
             if _plain(after.get((section, key), "")) != _plain(value):
                 raise HardenedError(
@@ -140,16 +153,16 @@ class Containerd:
                 )
         aside = {("", "imports"), ("", "version")}
         changed = {place for place in {*after, *self.now} if _plain(after.get(place)) != _plain(self.now.get(place))}
-        lost = sorted(f"{section}.{key}" for section, key in changed - set(wanted) - aside)
-        if lost and not self.owned_now():
+        lost = sorted(f"{section}.{key}" for section, key in changed - set(wanted) - own - aside)
+        if lost:
             raise HardenedError(
                 f"with these settings containerd would lose others: {', '.join(lost[:5])}",
                 f"This containerd replaces a whole plug-in; repeat its settings, as in {CONFIG}",
             )
 
-    def owned_now(self) -> bool:
-        """Whether files of this collection are part of the settings already, so that a difference is theirs."""
-        return any(self._node.text(f"{FOLDER}/{name}").startswith(_MARK) for name in self._node.names(FOLDER))
+
+def _matches(path: str, imports: str) -> bool:
+    return any(fnmatch.fnmatch(path, pattern) for pattern in re.findall(r"[\"']([^\"']+)[\"']", imports))
 
 
 def parse(dump: str) -> Dump:
@@ -192,7 +205,7 @@ def _table(path: t.List[str], settings: t.Mapping[str, t.Any]) -> t.List[str]:
 def _importing(content: str, version: int) -> str:
     """containerd's own file, with our folder among what it imports."""
     if not content:
-        return f"version = {version}\nimports = {json.dumps([f'{FOLDER}/*.toml'])} {_IMPORTED}\n"
+        return f"{_MADE}version = {version}\nimports = {json.dumps([f'{FOLDER}/*.toml'])} {_IMPORTED}\n"
     lines = content.splitlines(keepends=True)
     ours = f"imports = {{}} {_IMPORTED}\n"
     place = next((i for i, line in enumerate(lines) if re.match(r"\s*imports\s*=", line)), None)
@@ -211,7 +224,7 @@ def _importing(content: str, version: int) -> str:
 def _not_importing(content: str) -> t.Optional[str]:
     """The file as it was; None when it was not there."""
     kept = [line for line in content.splitlines(keepends=True) if not line.rstrip("\n").endswith(_IMPORTED)]
-    if len(kept) == 1 and kept[0].startswith("version"):
+    if len(kept) == 2 and kept[0] == _MADE:
         return None
     return "".join(line[len(_WAS) :] if line.startswith(_WAS) else line for line in kept)
 

@@ -129,11 +129,11 @@ class _Plan:
         self.before = self._owned()
 
     def _pods(self) -> t.Optional[t.List[t.Dict[str, t.Any]]]:
-        """This node's; None when the API server does not answer, and nothing on a machine that is in no cluster."""
+        """This node's; None when the API server cannot be asked, and nothing on a machine that runs no pod."""
         try:
             server = api.Api(self.node)
         except HardenedError:
-            return []
+            return None if self.processes else []
         try:
             return server.pods()
         except HardenedError:
@@ -267,6 +267,8 @@ class _Plan:
         by_pod: t.Dict[str, t.Set[str]] = {}
         shown: t.Dict[str, t.Set[str]] = {}
         for record in log.records:
+            if not {"syscall", "arch"}.issubset(record):
+                continue  # a process can be called what is looked for
             call = self.library.name(int(record["syscall"]), int(record["arch"], 16))
             pod = running.get(int(record.get("pid", "0")), "")
             by_pod.setdefault(pod, set()).add(call)

@@ -31,6 +31,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.node.selinux_report i
 #: What is remembered of how the node was, by owner.
 _RECORD = "/var/lib/hardened-k8s/selinux-{}.json"
 _DROP_IN = "50-selinux"
+#: Seconds: a switch that nobody may have the time to confirm would never last, and one without any could not be undone.
+_LEAST_HOLD = 30
 _CRIO = "/etc/crio/crio.conf.d/50-hardened-k8s-selinux.conf"
 _CRIO_SETTINGS = "# of hardened.k8s: {}\n[crio.runtime]\nselinux = true\n"
 
@@ -77,8 +79,13 @@ def declare(node: Node, params: Params) -> Wanted:
         _Undo(node, params, wanted).make()
         return wanted
     selinux.require(node)
+    if params["hold"] < _LEAST_HOLD:
+        raise HardenedError(
+            f"hold is {params['hold']}: in less than {_LEAST_HOLD} seconds nobody connects anew and confirms",
+            f"Give at least {_LEAST_HOLD}",
+        )
     if not selinux.mode(node).kernel:
-        _begin(node, wanted)
+        _begin(node, params, wanted)
         return wanted
     modules = _modules(params, wanted)
     if not wanted.problems:
@@ -86,10 +93,16 @@ def declare(node: Node, params: Params) -> Wanted:
     return wanted
 
 
-def _begin(node: Node, wanted: Wanted) -> None:
+def _begin(node: Node, params: Params, wanted: Wanted) -> None:
     """It is switched off: the next boot labels every file, and denies nothing yet."""
-    text = node.text(selinux.CONFIG)
-    wanted.files = [File(selinux.CONFIG, selinux.configured(text, "permissive")), File(selinux.RELABEL, "")]
+    text, record = node.text(selinux.CONFIG), _record_path(params)
+    was = {"kernel": "", "configured": selinux.mode(node).configured}
+    remembered = node.text(record) or json.dumps(was, indent=1, sort_keys=True) + "\n"
+    wanted.files = [
+        File(selinux.CONFIG, selinux.configured(text, "permissive"), None),
+        File(selinux.RELABEL, ""),
+        File(record, remembered, 0o600),
+    ]
     wanted.result = {"mode": "disabled", "pending": False, "reboot_required": True}
 
 
@@ -126,6 +139,10 @@ def _is_pattern(text: str) -> bool:
     return True
 
 
+def _record_path(params: Params) -> str:
+    return _RECORD.format(re.sub(r"\W", "_", params["owner"]))
+
+
 def _own(params: Params) -> str:
     """The name of the module that is made here."""
     return "hardened_k8s_" + re.sub(r"\W", "_", params["owner"])
@@ -137,17 +154,16 @@ class _Part:
     def __init__(self, node: Node, params: Params, wanted: Wanted) -> None:
         self.node, self.params, self.wanted = node, params, wanted
         self.mode = selinux.mode(node)
-        self.record_path = _RECORD.format(re.sub(r"\W", "_", params["owner"]))
+        self.record_path = _record_path(params)
         self.record: t.Dict[str, t.Any] = json.loads(node.text(self.record_path) or "{}")
         self.programs = _programs(node)
         self.crio = "containerd" not in self.programs and "crio" in self.programs
 
     def since(self) -> float:
-        """When that was written down, which is whenever anything was made right."""
-        try:
-            return os.stat(self.node.real(self.record_path)).st_mtime
-        except FileNotFoundError:
+        """When that was written down, which is whenever anything was made right; what is denied until then says little."""
+        if "modules" not in self.record:
             return float("inf")
+        return os.stat(self.node.real(self.record_path)).st_mtime
 
     def owned(self) -> t.List[str]:
         """The modules of this owner that are there."""
@@ -272,6 +288,7 @@ class _Plan(_Part):
         before = {name: selinux.installed(self.node, self.mode.policy, name) for name in self._names()}
         texts = {module.name: module.text(self.params["owner"]) for module in self.modules}
         written = [name for name, text in texts.items() if (before[name] or "").strip() != text.strip()]
+        self._strangers({name: before[name] or "" for name in texts if before[name] is not None})
         removed = [name for name in before if name not in texts and before[name] is not None]
         labels = self._labels(_own(self.params) in written)
         values = self._booleans()
@@ -280,7 +297,7 @@ class _Plan(_Part):
         files = [File(module.path, texts[module.name]) for module in self.modules]
         files += [File(f"{selinux.FOLDER}/{name}.cil", None) for name in self.owned() if name not in texts]
         differs = self._differs(written, removed, labels, values, restarts)
-        if differs or plan(self.node, [*files, *settings]) or not self.record:
+        if differs or plan(self.node, [*files, *settings]) or "modules" not in self.record:
             files.append(File(self.record_path, self._remembered(labels, values), 0o600))
         self.wanted.files = [*files, *settings, *self._next_boot()]
         self.wanted.differs = differs + self._switch_said()
@@ -289,6 +306,21 @@ class _Plan(_Part):
             self.wanted.after = self._switch
         self._result(labels)
         self.report()
+
+    def _strangers(self, there: t.Mapping[str, str]) -> None:
+        """Modules of these names that are somebody else's would be lost.
+
+        :param there: name -> text of those that the policy has.
+        """
+        mark = f"{selinux.MARK}{self.params['owner']}\n"
+        for name in sorted(name for name, text in there.items() if not text.startswith(mark)):
+            self.wanted.problem(
+                f"module {name}",
+                HardenedError(
+                    f"the policy has one of that name, which is not of owner {self.params['owner']}",
+                    f"Rename it here, or remove that one by semodule -X {selinux.PRIORITY} -r {name}",
+                ),
+            )
 
     def _names(self) -> t.List[str]:
         return list(dict.fromkeys([*(module.name for module in self.modules), *self.owned()]))
@@ -308,7 +340,7 @@ class _Plan(_Part):
         for name, domain in self.domains.items():
             unit = _UNITS[name]
             if domain in _UNCONFINED and unit not in found:
-                found.append(unit)
+                found.append(runtime.unit(self.node) if name == "containerd" else unit)
         return sorted(found)  # kubelet comes after its runtime
 
     def _next_boot(self) -> t.List[File]:
@@ -316,7 +348,7 @@ class _Plan(_Part):
         text = self.node.text(selinux.CONFIG)
         if self.enforce and self.mode.kernel != "enforcing":
             return []
-        return [File(selinux.CONFIG, selinux.configured(text, "enforcing" if self.enforce else "permissive"))]
+        return [File(selinux.CONFIG, selinux.configured(text, "enforcing" if self.enforce else "permissive"), None)]
 
     def _differs(
         self,
@@ -467,7 +499,9 @@ class _Undo(_Part):
 
     def _config(self) -> t.List[File]:
         was, text = self.record.get("configured"), self.node.text(selinux.CONFIG)
-        return [File(selinux.CONFIG, selinux.configured(text, was))] if was else []
+        found = [File(selinux.CONFIG, selinux.configured(text, was), None)] if was else []
+        # made for a boot that has not come
+        return found if self.mode.kernel else [*found, File(selinux.RELABEL, None)]
 
     def _effect(
         self,

@@ -13,10 +13,11 @@ import signal
 import subprocess
 import typing as t
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
-from ansible_collections.hardened.k8s.plugins.module_utils.node import change
+from ansible_collections.hardened.k8s.plugins.module_utils.node import api, change, health, kubelet
 from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File, plan
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
@@ -263,3 +264,81 @@ def test_containerd_that_runs_and_can_run_no_pods_is_not_healthy(prepared: FakeN
     with pytest.raises(HardenedError, match=r"its plug-in .* does not"):
         change.apply(node, plan(node, _WANTED), change.restart("containerd.service"), seconds=1)
     assert prepared.settings() == before
+
+
+# -- a kubelet that is well, and one of which that is not known
+
+
+_BEATS = ["10:00:00", "10:00:10", "10:00:10"]
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_what_the_former_kubelet_said_before_it_was_stopped_is_no_proof(prepared: FakeNode, renewed: bool) -> None:
+    beats = iter([*_BEATS, "10:00:20"] if renewed else _BEATS)
+    last = mock.Mock(side_effect=lambda _node: (True, next(beats, _BEATS[-1])))
+    with mock.patch.object(api, "heartbeat", last), mock.patch.object(health, "_PAUSE", 0.1):
+        said = failure(prepared.node())
+    assert ("kubelet has not told the API server anew that it is Ready" in said) is not renewed, said
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_kubelet_of_which_nobody_can_be_asked_has_to_go_on_running(prepared: FakeNode, breaks: bool) -> None:
+    """It is told not to answer, and there is no API server; it would end a moment after it was started."""
+    prepared.write("/var/lib/kubelet/config.yaml", "healthzPort: 0\n")
+    seen = mock.Mock(side_effect=[False, *[breaks] * 99])
+    with (
+        mock.patch.object(health, "_TRIAL", 0.5),
+        mock.patch.object(health, "_PAUSE", 0.1),
+        mock.patch.object(health, "_has_ended", seen),
+    ):
+        said = failure(prepared.node())
+    assert ("kubelet.service does not run" in said) is breaks, said
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "drop_in", "url"),
+    [
+        ([], "", "", "http://127.0.0.1:10248/healthz"),
+        ([], "healthzPort: 0\n", "", ""),
+        ([], "healthzPort: 1\n", '{\n  "healthzPort": 2\n}\n', "http://127.0.0.1:2/healthz"),
+        (["--healthz-port=3"], "healthzPort: 1\n", "healthzPort: 2\n", "http://127.0.0.1:3/healthz"),
+        ([], "healthzBindAddress: 192.0.2.7\n", "", "http://192.0.2.7:10248/healthz"),
+        ([], "healthzBindAddress: 0.0.0.0\n", "", "http://127.0.0.1:10248/healthz"),
+        ([], 'healthzBindAddress: "::"\n', "", "http://[::1]:10248/healthz"),
+        ([], "nested:\n  healthzPort: 7\n", "", "http://127.0.0.1:10248/healthz"),
+    ],
+)
+def test_kubelet_is_asked_where_its_settings_have_it(
+    fake: FakeNode, flags: list[str], config: str, drop_in: str, url: str
+) -> None:
+    fake.kubelet("1.37.2", "--config-dir=/etc/k8s.d", *flags)
+    fake.write("/var/lib/kubelet/config.yaml", config)
+    fake.write("/etc/k8s.d/50-x.conf", drop_in)
+    assert kubelet.healthz_url(fake.node()) == url
+
+
+def test_a_pods_process_is_no_kubelet_whatever_it_is_called(fake: FakeNode) -> None:
+    """What is found is run, by root."""
+    fake.process(12, "kubelet")
+    fake.write("/proc/12/comm", "kubelet\n")
+    fake.write("/proc/12/cmdline", "/var/lib/kubelet/pods/x/evil\0")
+    assert kubelet.find(fake.node()).program == f"{fake.bin}/kubelet"
+    (fake.root / "proc/100/comm").unlink()
+    assert not kubelet.is_running(fake.node())
+
+
+def test_a_file_that_is_not_ours_keeps_its_mode(fake: FakeNode) -> None:
+    """It may hold credentials."""
+    fake.write("/etc/containerd/config.toml", "version = 3\n").chmod(0o600)
+    node = fake.node()
+    (step,) = plan(node, [File("/etc/containerd/config.toml", "version = 3\n\n", None)])
+    assert step.mode == 0o600
+    assert plan(node, [File("/etc/containerd/config.toml", "version = 3\n", None)]) == []
+    (made,) = plan(node, [File("/etc/containerd/other.toml", "", None)])
+    assert made.mode == 0o644
+
+
+def test_where_everything_is_read_nothing_is_kept(fake: FakeNode) -> None:
+    fake.write("/etc/crio/crio.conf.d/50-x.conf", "x")
+    (step,) = plan(fake.node(), [File("/etc/crio/crio.conf.d/50-x.conf", "y")])
+    assert {Path(step.backup).parent, Path(step.draft).parent} == {Path("/etc/crio")}

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import typing as t
+from unittest import mock
 
 import pytest
+from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
 from tests.support.modules import Result
 from tests.support.nodes import FakeNode
@@ -163,6 +165,71 @@ def test_containerd_whose_restart_would_end_its_containers_is_left_alone(fake: F
     assert fake.settings() == before
 
 
+def test_containerds_own_file_keeps_its_mode(fake: FakeNode) -> None:
+    fake.write("/etc/containerd/config.toml", "version = 3\nroot = '/data'\n").chmod(0o600)
+    before = files(fake)
+    containerd(fake, _SELINUX)
+    assert files(fake)["etc/containerd/config.toml"][1] == 0o600
+    containerd(fake, state="absent")
+    assert files(fake) == before
+
+
+def test_a_file_of_the_users_with_nothing_but_its_format_stays(fake: FakeNode) -> None:
+    fake.write("/etc/containerd/config.toml", "version = 3\n")
+    before = files(fake)
+    containerd(fake, _SELINUX)
+    containerd(fake, state="absent")
+    assert files(fake) == before
+
+
+def test_one_that_was_made_goes_again(fake: FakeNode) -> None:
+    before = files(fake)
+    containerd(fake, _SELINUX)
+    assert "/etc/containerd/*" not in fake.read("/etc/containerd/config.toml")
+    containerd(fake, state="absent")
+    assert files(fake) == before
+
+
+#: One that replaces a whole plug-in by what a later file says of it, and prints which files it found.
+_REPLACING = """\
+#!/usr/bin/env python3
+import glob, os, re, sys
+def load(path, tables, files):
+    text = open(path).read()
+    files.append(path)
+    for head, body in re.findall(r"^\\[([^\\n]+)\\]\\n((?:(?!\\[).*\\n?)*)", text, re.M):
+        tables[head] = [line for line in body.splitlines() if "=" in line]
+    for imports in re.findall(r"^imports = \\[(.*?)\\]", text, re.M):
+        for pattern in re.findall(r'"([^"]+)"', imports):
+            pattern = pattern if os.path.exists(pattern) else pattern.replace("/etc", "{root}/etc", 1)
+            for name in sorted(glob.glob(pattern)):
+                load(name, tables, files)
+tables, files = {{}}, []
+load(sys.argv[2], tables, files)
+print("version = 2")
+print("imports =", str(files[1:]).replace("'", '"'))
+for head, lines in tables.items():
+    print("[" + head + "]", *lines, sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("name", ["60-log", "10-log"])
+def test_what_another_owner_has_said_of_the_same_part_is_not_lost(fake: FakeNode, name: str) -> None:
+    fake.program("containerd", _REPLACING)
+    fake.write("/etc/containerd/config.toml", "version = 2\n")
+    assert not containerd(fake, _SELINUX, owner="selinux").get("failed")
+    second = containerd(fake, _SELINUX, owner="selinux")
+    assert not second["changed"], second
+    before = files(fake)
+    log = {"name": name, "plugins": {"runtime": {"max_container_log_line_size": 1}}}
+    said = containerd(fake, log)["msg"]
+    assert "would lose others" in said or "does not take max_container_log_line_size" in said
+    assert files(fake) == before
+    # its own earlier words may go
+    other = {"name": "50-selinux", "plugins": {"runtime": {"selinux_category_range": 512}}}
+    assert not containerd(fake, other, owner="selinux").get("failed")
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "50-x.conf.toml", "50.conf"])
 def test_a_name_is_no_path(fake: FakeNode, name: str) -> None:
     failed = [kubelet(fake, {**_SECCOMP, "name": name}), containerd(fake, {**_SELINUX, "name": name})]
@@ -172,3 +239,22 @@ def test_a_name_is_no_path(fake: FakeNode, name: str) -> None:
 def test_two_of_a_name_are_one_too_many(fake: FakeNode) -> None:
     assert "declared twice" in kubelet(fake, _SECCOMP, _SECCOMP)["msg"]
     assert "declared twice" in containerd(fake, _SELINUX, _SELINUX)["msg"]
+
+
+# -- what cannot be read or written
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "/run/hardened-k8s.lock"), "Set become: true"),
+        (IsADirectoryError(21, "Is a directory", "/etc/x"), "IsADirectoryError: [Errno 21] Is a directory: '/etc/x'"),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), "surrogates not allowed"),
+    ],
+)
+def test_what_the_system_refuses_is_an_error_with_its_remedy(fake: FakeNode, error: Exception, said: str) -> None:
+    with mock.patch.object(Node, "alone", side_effect=error):
+        result = kubelet(fake, _SECCOMP)
+    assert result["failed"]
+    assert said in result["msg"]
+    assert "exception" not in result

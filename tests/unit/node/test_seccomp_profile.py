@@ -82,9 +82,10 @@ def test_profiles_are_written_and_a_second_run_changes_nothing(node: FakeNode) -
     assert not sync(node, _WEB)["changed"]
     assert node.restarts() == []
     before = node.read(_PATH)
-    assert sync(node, _WEB, check=True, state="absent")["changed"]
-    assert node.read(_PATH) == before
-    assert sync(node, state="absent")["changed"]
+    with node.server():
+        assert sync(node, _WEB, check=True, state="absent")["changed"]
+        assert node.read(_PATH) == before
+        assert sync(node, state="absent")["changed"]
     assert not (node.root / _PATH[1:]).exists()
 
 
@@ -192,6 +193,23 @@ def test_what_a_filter_let_through_is_reported_recorded_and_then_refused(node: F
     accepted = {"rule": "seccomp/would-deny", "reason": "a probe", "expires": "2999-01-01"}
     assert sync(node, _WEB, accept=[accepted])["changed"]
     assert not found(sync(node, _WEB), "seccomp/would-deny")
+
+
+def test_a_process_that_is_called_as_records_are_is_none(node: FakeNode) -> None:
+    node.write(
+        "/var/log/audit/audit.log", 'type=ANOM_ABEND msg=audit(9999999999.1:2): pid=4711 comm="code=0x7ffc0000"\n'
+    )
+    assert not sync(node, {"name": "web", "profile": _PROFILE}, record=True).get("failed")
+
+
+def test_while_the_api_server_cannot_be_asked_what_pods_may_use_stays(node: FakeNode) -> None:
+    """As where kubelet is no process of its own, and nobody knows where its kubeconfig is."""
+    sync(node, _WEB)
+    kept = sync(node, state="absent")
+    assert not kept["changed"]
+    assert "the API server does not say" in found(kept, "seccomp/still-used")[0]["message"]
+    with node.server():
+        assert sync(node, state="absent")["changed"]
 
 
 def test_a_recording_that_is_not_whole_is_told(node: FakeNode) -> None:

@@ -316,6 +316,56 @@ def test_one_that_is_switched_off_is_labelled_at_its_next_boot_and_never_enforce
     assert not make(node)["changed"]
 
 
+def test_preparing_one_that_is_switched_off_can_be_taken_back(node: FakeNode) -> None:
+    (node.root / "sys/fs/selinux/enforce").unlink()
+    node.write("/etc/selinux/config", "SELINUX=disabled\nSELINUXTYPE=default\n").chmod(0o600)
+    before = files(node)
+    make(node)
+    result = make(node, state="absent")
+    assert not result.get("failed"), result
+    assert files(node) == before
+    assert not (node.root / ".autorelabel").exists()
+
+
+def test_one_that_was_switched_off_is_so_again_after_all(node: FakeNode) -> None:
+    (node.root / "sys/fs/selinux/enforce").unlink()
+    node.write("/etc/selinux/config", "SELINUX=disabled\nSELINUXTYPE=default\n")
+    make(node)
+    # it is booted
+    (node.root / ".autorelabel").unlink()
+    node.write("/sys/fs/selinux/enforce", "0")
+    denied(node, "dockerd_t", "bin_t")
+    assert make(node)["pending"], "what was denied before labels were right does not count"
+    make(node, confirm=True)
+    make(node, state="absent")
+    assert next_boot(node) == "disabled"
+
+
+@pytest.mark.parametrize("hold", [-1, 0, 29])
+def test_a_switch_that_nobody_can_confirm_in_time_is_refused(node: FakeNode, hold: int) -> None:
+    assert "Give at least 30" in make(node, hold=hold)["msg"]
+    assert not enforcing(node)
+
+
+def test_a_module_of_somebody_elses_is_not_replaced(node: FakeNode) -> None:
+    theirs = node.write("/var/lib/selinux/default/active/modules/400/mypol/cil", "(allow a_t b_t (file (read)))\n")
+    result = make(node, stage="observe", modules=[{"name": "mypol", "cil": "(allow a_t b_t (file (write)))"}])
+    assert "module mypol: the policy has one of that name, which is not of owner" in result["msg"]
+    assert theirs.read_text() == "(allow a_t b_t (file (read)))\n"
+    assert node.modules() == ["mypol"]
+
+
+def test_the_journal_is_asked_for_what_counts_and_no_more(node: FakeNode) -> None:
+    """What it got from the kernel has lost its own time."""
+    node.program("journalctl", '#!/bin/sh\necho "journalctl $*" >> {root}/commands\n')
+    make(node, stage="observe")
+    make(node, stage="observe")
+    asked = [line for line in node.read("/commands").splitlines() if line.startswith("journalctl")]
+    since = int((node.root / "var/lib/hardened-k8s/selinux-selinux_node.json").stat().st_mtime)
+    assert asked
+    assert all(f"--since=@{since}" in line or f"--since=@{since + 1}" in line for line in asked), asked
+
+
 def test_tools_that_are_missing_are_named(node: FakeNode) -> None:
     (node.bin / "matchpathcon").unlink()
     with mock.patch.dict("os.environ", {"PATH": "/nowhere"}):
