@@ -55,8 +55,8 @@ options:
         description:
           - Pod Security level. The stage decides what it does. V(observe) audits, V(warn) also warns those
             who create pods, V(enforce) also refuses the pods.
-          - Before a level is enforced, the API server is asked which running pods violate it; if any, the
-            namespace is left as it is (rule C(pod-security/running-pods)).
+          - Before a level is enforced, all pods and workloads of the namespace are judged by it; if any running pod
+            violates it, the namespace is left as it is (rule C(pod-security/running-pods)).
         type: str
         choices: [privileged, baseline, restricted]
       pod_security_version:

@@ -14,8 +14,9 @@ author:
 description:
   - Makes namespaces as declared, with their Pod Security level, quotas, service accounts, roles, access and network
     policies.
-  - Composes M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac) and
-    M(hardened.k8s.network_policy). What a tenant does not declare is not touched.
+  - Composes M(hardened.k8s.namespace), M(hardened.k8s.resource_quota), M(hardened.k8s.rbac),
+    M(hardened.k8s.network_policy), M(hardened.k8s.pod_security_policy) and the allow lists of M(hardened.k8s.kube2iam).
+    What a tenant does not declare is not touched.
 extends_documentation_fragment:
   - hardened.k8s.auth
   - hardened.k8s.harden
@@ -53,8 +54,8 @@ options:
         description:
           - Pod Security level. The stage decides what it does - V(observe) audits, V(warn) also warns those who create
             pods, V(enforce) also refuses the pods.
-          - Before a level is enforced, the API server is asked which running pods violate it; if any, the namespace is
-            left as it is (rule C(pod-security/running-pods)).
+          - Before a level is enforced, all pods and workloads of the namespace are judged by it; if any running pod
+            violates it, the namespace is left as it is (rule C(pod-security/running-pods)).
         type: str
         choices: [privileged, baseline, restricted]
       pod_security_version:

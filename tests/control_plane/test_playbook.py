@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 from pathlib import Path
+
+import pytest
 
 from tests.control_plane.conftest import Requests
 from tests.gates.environment import ROOT
@@ -108,6 +111,55 @@ def test_pod_security_policies_are_converted_and_watched_first(
     undone = harden(*options, "-e", "cluster_state=absent", K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
     assert undone["stats"]["localhost"]["changed"] == 1
     assert prefix not in cluster.kubectl("get", "validatingadmissionpolicies", "-o", "name")
+
+
+def test_paths_begin_where_the_playbook_is_called(tmp_path: Path) -> None:
+    (tmp_path / "psp.yml").write_text(PSP)
+    options = ["-e", "psp_manifests=psp.yml psp_options=pod_security.yml"]
+    said = run_playbook("hardened.k8s.convert_psp", *options, environ={"PWD": str(tmp_path)})
+    assert said["rc"] == 0, said["output"]
+    assert "cluster_pod_security_policies" in (tmp_path / "pod_security.yml").read_text()
+
+
+def test_a_risk_of_what_is_for_the_whole_cluster_is_accepted_in_the_same_place(
+    cluster: ControlPlane, prefix: str, tmp_path: Path
+) -> None:
+    risk = {"reason": "Known", "expires": "2999-01-01"}
+    guards = [{"name": prefix, "base_role_arn": "arn:aws:iam::111122223333:role/k8s/", "stage": "observe"}]
+    declared = {
+        "cluster_owner": prefix,
+        "cluster_tenants": [{"name": prefix}],
+        "cluster_kube2iam_guards": guards,
+        "cluster_accept": [
+            {"rule": "kube2iam/guard-nobody", **risk},
+            {"rule": "rbac/wildcard", **risk},
+            {"rule": "iam/escalate", **risk},
+        ],
+    }
+    declaration = tmp_path / "declaration.json"
+    declaration.write_text(json.dumps(declared))
+    result = harden("-e", f"@{declaration}", K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
+    assert result["rc"] == 0, result["output"]
+    assert "accepts rbac/wildcard, which is not found" in result["output"]
+    assert "accepts kube2iam/guard-nobody" not in result["output"]
+    assert "accepts iam/escalate" not in result["output"]
+    harden("-e", f"@{declaration}", "-e", "cluster_state=absent", K8S_AUTH_KUBECONFIG=str(cluster.kubeconfig))
+
+
+@pytest.mark.parametrize(
+    ("node", "given", "stage"),
+    [("", "cluster_stage=everywhere", "everywhere"), ("here", "cluster_stage=everywhere", "here")],
+)
+def test_the_stage_on_the_command_line_is_for_nodes_too(tmp_path: Path, node: str, given: str, stage: str) -> None:
+    """A stage that there is not shows where it arrives; a node's own is the stronger one."""
+    python = {"ansible_python_interpreter": sys.executable}
+    about = {"ansible_connection": "local", **python, **({"seccomp_stage": node} if node else {})}
+    inventory = tmp_path / "inventory.json"
+    inventory.write_text(json.dumps({"k8s_nodes": {"hosts": {"node": about}}}))
+    roles = ["-e", json.dumps({"harden_node_roles": ["seccomp"]}), "--limit", "node", "--check"]
+    result = harden("-i", str(inventory), *roles, "-e", given)
+    assert f"got: {stage}" in result["output"]
+    assert "seccomp_stage must be one of" in result["output"]
 
 
 def test_an_empty_declaration_is_told_before_it_prunes_everything(cluster: ControlPlane) -> None:
