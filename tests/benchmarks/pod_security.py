@@ -83,7 +83,10 @@ def _never(name: str, kind: str, **spec: object) -> Iterator[Fields]:
 def _floor() -> Iterator[Fields]:
     for name in ("bench-false", "bench-both"):
         yield from _never(name, admission.VALIDATING, validations=[{"expression": "true"}])
-    patch = {"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}
+    patch = {
+        "patchType": "JSONPatch",
+        "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/metadata/labels"}]'},
+    }
     yield from _never("bench-both", admission.MUTATING, reinvocationPolicy="IfNeeded", mutations=[patch])
 
 
