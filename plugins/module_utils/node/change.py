@@ -285,8 +285,18 @@ def _clear(node: Node) -> None:
         sync_folder(node.real(_HOME))
         _remove(node, [*_TRACES, *node.text(f"{_DONE}/backups").splitlines()])
         shutil.rmtree(node.real(_DONE))
-    if node.find("systemctl"):
-        node.run("systemctl", "stop", f"{_TIMER}.timer", check=False)
+    _end_watch(node)
+
+
+def _end_watch(node: Node) -> None:
+    """Nobody looks after the change any more, and systemd knows nothing of it."""
+    if not node.find("systemctl"):
+        return
+    node.run("systemctl", "stop", f"{_TIMER}.timer", check=False)
+    name = os.path.basename(_UNIT)
+    # it has read the unit where the change had it read its units
+    if node.unit(name, "LoadState").get("LoadState") == "loaded":
+        node.run("systemctl", "daemon-reload", check=False)
 
 
 def _remove(node: Node, paths: t.Iterable[str]) -> None:
@@ -305,8 +315,7 @@ def _undo(node: Node) -> None:
             f"what an unfinished change did could not all be put back: {done.complaint()}",
             f"Run sh {CHANGE}/undo on the node once that is repaired",
         )
-    if node.find("systemctl"):
-        node.run("systemctl", "stop", f"{_TIMER}.timer", check=False)
+    _end_watch(node)
 
 
 def _undone(node: Node, before: health.Health, seconds: float, error: BaseException) -> HardenedError:

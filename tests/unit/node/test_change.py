@@ -342,3 +342,15 @@ def test_where_everything_is_read_nothing_is_kept(fake: FakeNode) -> None:
     fake.write("/etc/crio/crio.conf.d/50-x.conf", "x")
     (step,) = plan(fake.node(), [File("/etc/crio/crio.conf.d/50-x.conf", "y")])
     assert {Path(step.backup).parent, Path(step.draft).parent} == {Path("/etc/crio")}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_systemd_forgets_the_unit_that_it_read_meanwhile(prepared: FakeNode, fails: bool) -> None:
+    """A service is restarted after systemd has read its units, and among these is the one that would put it back."""
+    prepared.write("/units/hardened-k8s-undo.service", "echo LoadState=loaded\n")
+    if fails:
+        prepared.breaks("kubelet.service", "/etc/kubernetes/new/folder/created.conf")
+    assert bool(failure(prepared.node())) is fails
+    said = prepared.read("/commands").splitlines()
+    last = len(said) - said[::-1].index("stop hardened-k8s-undo-timer.timer")
+    assert "daemon-reload" in said[last:]
