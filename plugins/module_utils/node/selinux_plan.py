@@ -155,13 +155,17 @@ class _Part:
         self.node, self.params, self.wanted = node, params, wanted
         self.mode = selinux.mode(node)
         self.record_path = _record_path(params)
-        self.record: t.Dict[str, t.Any] = json.loads(node.text(self.record_path) or "{}")
+        self.record = self._recorded()
         self.programs = _programs(node)
         self.crio = "containerd" not in self.programs and "crio" in self.programs
 
+    def _recorded(self) -> t.Dict[str, t.Any]:
+        found: t.Dict[str, t.Any] = json.loads(self.node.text(self.record_path) or "{}")
+        return found
+
     def since(self) -> float:
         """When that was written down, which is whenever anything was made right; what is denied until then says little."""
-        if "modules" not in self.record:
+        if "modules" not in self._recorded():  # which this run may have written since it began
             return float("inf")
         return os.stat(self.node.real(self.record_path)).st_mtime
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import typing as t
 from unittest import mock
 
@@ -262,6 +263,12 @@ def test_what_was_denied_before_labels_were_right_does_not_count(node: FakeNode)
     assert make(node)["pending"]
 
 
+def test_what_is_denied_once_labels_are_right_counts_in_the_same_run(node: FakeNode) -> None:
+    denied(node, "dockerd_t", "bin_t", when=time.time() + 1000)
+    assert "selinux/would-deny" in make(node)["msg"]
+    assert not enforcing(node)
+
+
 def test_below_enforce_what_is_denied_without_a_word_is_logged(node: FakeNode) -> None:
     silent = node.root / "var/lib/selinux/default/active/disable_dontaudit"
     make(node, stage="observe")
@@ -334,7 +341,7 @@ def test_one_that_was_switched_off_is_so_again_after_all(node: FakeNode) -> None
     # it is booted
     (node.root / ".autorelabel").unlink()
     node.write("/sys/fs/selinux/enforce", "0")
-    denied(node, "dockerd_t", "bin_t")
+    denied(node, "dockerd_t", "bin_t", when=time.time())
     assert make(node)["pending"], "what was denied before labels were right does not count"
     make(node, confirm=True)
     make(node, state="absent")
