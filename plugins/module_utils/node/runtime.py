@@ -116,6 +116,7 @@ class Containerd:
 
         :raises HardenedError: it does not read them, does not know one, or loses others by them.
         """
+        replaced = self.owned(owner)
         with tempfile.TemporaryDirectory() as scratch:
             imports = [self._node.real(CONFIG)] if self._node.exists(CONFIG) else []
             for name, plugins in drop_ins.items():
@@ -124,7 +125,7 @@ class Containerd:
             # in the order of their names, as of two that say the same, the later one is heard
             there = {f"{name}.toml": f"{scratch}/{name}.toml" for name in drop_ins}
             for name in self._node.names(FOLDER):
-                if name.endswith(".toml") and f"{FOLDER}/{name}" not in self.owned(owner):
+                if name.endswith(".toml") and f"{FOLDER}/{name}" not in replaced:
                     there.setdefault(name, self._node.real(f"{FOLDER}/{name}"))
             imports += [there[name] for name in sorted(there)]
             main = f"{scratch}/config.toml"
@@ -135,7 +136,7 @@ class Containerd:
             raise HardenedError(f"containerd does not take these settings: {done.complaint()}", "Nothing was changed")
         after = parse(done.out)
         wanted = {(s, k): v for plugins in drop_ins.values() for s, k, v in self._flat(plugins)}
-        own = {place for path in self.owned(owner) for place in parse(self._node.text(path))}
+        own = {place for path in replaced for place in parse(self._node.text(path))}
         self._compare(after, wanted, own)
 
     def _flat(self, plugins: Plugins) -> t.Iterator[t.Tuple[str, str, str]]:
