@@ -32,8 +32,15 @@ _EBPF_INTERFACES = ("cilium_host", "bpfin.cali")
 _TO_REMOVE: Command = ("/bin/sh", "-c", metadata.removal(), "metadata", "remove")
 _RELOAD: Command = ("systemctl", "daemon-reload")
 #: systemctl complains of units that it does not know, which are those whose files are gone and which did not run.
-_STOP = 'systemctl stop "$@" 2> /dev/null || ! systemctl is-active --quiet "$@"'
-_STOP_NEW: Command = ("/bin/sh", "-c", _STOP, "stop", metadata.TIMER, metadata.UNIT)
+#: A timer that elapses after its files are gone fails, and systemd keeps what has failed in mind.
+_STOP = """\
+systemctl stop "$@" 2> /dev/null
+for unit in "$@"; do
+    systemctl reset-failed "$unit" 2> /dev/null
+done
+! systemctl is-active --quiet "$@"
+"""
+_STOP_ALL: Command = ("/bin/sh", "-c", _STOP, "stop", *metadata.ALL_UNITS)
 _START: t.Tuple[Command, ...] = (
     _RELOAD,
     ("systemctl", "reload-or-restart", metadata.UNIT),
@@ -308,7 +315,7 @@ def _effect(node: Node, steps: t.Sequence[Step]) -> Effect:
         if reached and not _connects(metadata.IPV4, 80):
             raise HardenedError("the node itself would have lost its metadata service")
 
-    undo = [_RELOAD, _STOP_NEW, _TO_REMOVE] if new else [*_START]
+    undo = [_RELOAD, _STOP_ALL, _TO_REMOVE] if new else [*_START]
     return Effect(do=[*_START], undo=undo, verify=verify)
 
 
@@ -317,11 +324,9 @@ def _effect(node: Node, steps: t.Sequence[Step]) -> Effect:
 
 def _absent(node: Node) -> Wanted:
     paths = [metadata.SCRIPT, *(f"{_UNITS}/{unit}" for unit in metadata.ALL_UNITS), *_drop_ins(node)]
-    active = [unit for unit in metadata.ALL_UNITS if node.unit(unit, "ActiveState").get("ActiveState") == "active"]
-    stop: t.List[Command] = [("systemctl", "stop", *active)] if active else []
     return Wanted(
         files=[File(path, None) for path in paths],
-        effect=lambda steps: Effect(do=[_RELOAD, *stop, _TO_REMOVE], undo=[*_START] if steps else []),
+        effect=lambda steps: Effect(do=[_RELOAD, _STOP_ALL, _TO_REMOVE], undo=[*_START] if steps else []),
         differs=["rules are there"] if node.exists(metadata.MARK) else [],
     )
 
