@@ -94,6 +94,11 @@ LINT: dict[str, tuple[list[dict[str, t.Any]], str]] = {
     "passing roles": ([statement("iam:PassRole")], "iam/self-lift"),
     "rewriting policies": ([statement("iam:Put*")], "iam/self-lift"),
     "switching tokens off": ([statement("ec2:ModifyInstanceMetadataOptions")], "iam/self-lift"),
+    "switching tokens off in one region": (
+        [statement("ec2:ModifyInstanceMetadataOptions", f"arn:aws:ec2:eu-west-1:{ACCOUNT}:instance/*")],
+        "iam/self-lift",
+    ),
+    "switching tokens off in some regions": ([statement("ec2:*", "arn:aws:ec2:eu-*:*:instance/*")], "iam/self-lift"),
     "rewriting every role": ([statement("iam:*", f"arn:aws:iam::{ACCOUNT}:role/*")], "iam/self-lift"),
     "rewriting roles of any account": ([statement("iam:PutRolePolicy", "arn:aws:iam::*:role/*")], "iam/self-lift"),
     "rewriting the roles of its pods": ([statement("iam:PutRolePolicy", PODS)], "iam/self-lift"),

@@ -38,15 +38,32 @@ def name_of(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
-def _unnamed(action: str, near: RoleArn) -> t.Tuple[str, ...]:
+def _unnamed(action: str, near: RoleArn, documents: _Documents) -> t.Tuple[str, ...]:
     """What an action could be about and nobody has named: everything, and made-up resources of its kind.
 
     :param near: the account that they are in, and the path below which one of them is.
     """
     if action.startswith("ec2:"):
-        return ("*", f"arn:{near.partition}:ec2:{_OUTSIDE}:{near.account}:instance/{_OUTSIDE}")
+        instance = f"{near.account}:instance/{_OUTSIDE}"
+        return ("*", *(f"arn:{near.partition}:ec2:{region}:{instance}" for region in _regions(documents)))
     kind = f"arn:{near.partition}:iam::{near.account}:{_ABOUT.get(action, 'role')}"
     return ("*", f"{kind}/{_OUTSIDE}", f"{kind}{near.path}{_OUTSIDE}")
+
+
+def _regions(documents: _Documents) -> t.List[str]:
+    """Regions whose instances statements are about, and one more."""
+    resources = (
+        text
+        for document in documents.values()
+        for statement in iam_policy.statements(document)
+        for text in iam_policy.texts(statement.get("Resource"))
+    )
+    found = {_OUTSIDE}
+    for resource in resources:
+        _arn, _partition, service, region = (*resource.split(":"), *[""] * 4)[:4]
+        if service == "ec2":
+            found.add(region.replace("*", _OUTSIDE).replace("?", "x"))
+    return sorted(found)
 
 
 def _may(documents: _Documents, action: str, resources: t.Iterable[str]) -> bool:
@@ -74,7 +91,9 @@ def pod_role(ref: Ref, role: Role, own: RoleArn, external_id: bool) -> t.Iterato
             refuse=True,
         )
     lifting = sorted(
-        action for action in _ESCALATING if not admin and _may(role.policies, action, _unnamed(action, own))
+        action
+        for action in _ESCALATING
+        if not admin and _may(role.policies, action, _unnamed(action, own, role.policies))
     )
     wide = [] if admin else _wide_assume(role.policies, "")
     if lifting or wide:
@@ -235,7 +254,7 @@ def _missing(ref: Ref, role: Role, everything: _Documents, pods: RoleArn) -> t.I
     self_lifting = [
         action
         for action in SELF_LIFTING
-        if _may(everything, action, (*_unnamed(action, pods), *(own if action.startswith("iam:") else ())))
+        if _may(everything, action, (*_unnamed(action, pods, everything), *(own if action.startswith("iam:") else ())))
     ]
     checks = (
         (
