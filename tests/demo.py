@@ -5,8 +5,8 @@
 """``make demo``: harden a real API server for Online Boutique, twice; the second run must change nothing.
 
 The cluster is a control plane of the demo's own; with ``DEMO_ON=kind`` one with nodes, in which the shop's pods run;
-with ``DEMO_USE_KUBECONFIG=1`` that of ``$KUBECONFIG``. ``make demo-down`` ends the first two, and takes the example
-out of the other.
+with ``DEMO_ON=nodes`` one with machines as nodes, which are hardened too; with ``DEMO_USE_KUBECONFIG=1`` that of
+``$KUBECONFIG``. ``make demo-down`` ends those of its own, and takes the example out of the other.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from tests.gates.environment import make
 from tests.support.boutique import CALLS, EXAMPLE_FILE, HOMES, as_list, pods
 from tests.support.reach import Shop, verdict
 from tests.testbed.cluster import Cluster
+from tests.testbed.disks import SHELL
 from tests.testbed.kind import Kind
+from tests.testbed.machines import Nodes
 from tests.testbed.modes import MODES, instance
 from tests.testbed.node_image import BOUTIQUE
 
@@ -61,13 +63,17 @@ def up() -> int:
     heading("A cluster")
     own = None if FOREIGN else MODES[os.environ.get("DEMO_ON", "control-plane")]("demo").up()
     print(f"its kubeconfig: {kubeconfig()}")
+    nodes = own if isinstance(own, Nodes) else None
+    shop = own if isinstance(own, Kind) and not nodes else None
+    before = confinement(nodes, "before") if nodes else {}
 
     heading("First run: five namespaces, hardened")
-    first = harden()
-    if first is not None and isinstance(own, Kind):
-        run_shop(own)
+    options = for_nodes(nodes) if nodes else []
+    first = harden(*options)
+    if first is not None and shop:
+        run_shop(shop)
     heading("Second run: nothing left to do")
-    if first is None or harden() != 0:
+    if first is None or harden(*options) != 0:
         print("\nThe demo failed: the playbook did, or its second run changed something.", file=sys.stderr)
         return 1
 
@@ -77,9 +83,13 @@ def up() -> int:
         subprocess.run([*kubectl(), *question], stderr=subprocess.STDOUT, check=False)
     heading(f"Which flows the policies allow in {MATRIX}")
     print(matrix(MATRIX))
-    if isinstance(own, Kind):
+    if nodes:
+        heading("What the kernel of each node confines a pod to that asks for nothing")
+        after = confinement(nodes, "after")
+        print("\n".join(f"{name}: {before[name]} -> {after[name]}" for name in after))
+    if shop:
         heading("Who reaches whom: every service calls every other one")
-        print(f"{verdict(Shop(own).reach('3s'))}, {len(CALLS)} calls and no other")
+        print(f"{verdict(Shop(shop).reach('3s'))}, {len(CALLS)} calls and no other")
     heading("It is yours")
     print(f"look around:  export KUBECONFIG={kubeconfig()}")
     print(f"end it:       make demo-down{' DEMO_USE_KUBECONFIG=1' if FOREIGN else ''}")
@@ -103,6 +113,27 @@ def run_shop(cluster: Cluster) -> None:
     print(cluster.kubectl(*wanted), flush=True)
 
 
+def for_nodes(nodes: Nodes) -> list[str]:
+    """The options by which the playbook hardens them, all at the same time."""
+    return [f"--inventory={nodes.fleet.inventory}", "-e", "harden_node_serial=100%"]
+
+
+def confinement(nodes: Nodes, prefix: str) -> dict[str, str]:
+    """Machine -> what confines a pod that asks for nothing, as its own first process is told."""
+    for name in nodes.fleet.names:
+        spec = {"nodeSelector": {"kubernetes.io/hostname": name}, "terminationGracePeriodSeconds": 0}
+        overrides = f"--overrides={json.dumps({'spec': spec})}"
+        nodes.kubectl("run", f"{prefix}-{name}", f"--image={SHELL}", overrides, "--command", "--", "sleep", "100000")
+    found = {}
+    for name in nodes.fleet.names:
+        nodes.kubectl("wait", "--for=condition=Ready", f"pod/{prefix}-{name}", "--timeout=600s")
+        asked = "cat /proc/1/attr/current; echo; grep -w Seccomp: /proc/1/status"
+        said = nodes.kubectl("exec", f"{prefix}-{name}", "--", "sh", "-c", asked).replace("\0", "")
+        label, seccomp = (line for line in said.splitlines() if line)
+        found[name] = f"{label}, {'a' if seccomp.endswith('2') else 'no'} seccomp filter"
+    return found
+
+
 def kubeconfig() -> str:
     if FOREIGN:
         return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
@@ -120,15 +151,15 @@ def kubectl() -> list[str]:
 def harden(*options: str) -> int | None:
     """Run the playbook on the example.
 
-    :returns: how many tasks changed something; None when it failed.
+    :returns: how many tasks changed something, on all hosts; None when it failed.
     """
     command = ["ansible-playbook", "hardened.k8s.harden", "-e", f"@{EXAMPLE_FILE}", *options]
     print(f"$ {' '.join(command)}", flush=True)
     start = time.monotonic()
     result = subprocess.run(command, env=settings(), stdout=subprocess.PIPE, text=True, check=False)
     print(f"{result.stdout.strip()}\n({time.monotonic() - start:.1f} s)", flush=True)
-    changed = re.search(r"^\S+ .*\bchanged=(\d+)", result.stdout, re.MULTILINE)
-    return int(changed.group(1)) if changed and result.returncode == 0 else None
+    changed = re.findall(r"^\S+ .*\bchanged=(\d+)", result.stdout, re.MULTILINE)
+    return sum(map(int, changed)) if changed and result.returncode == 0 else None
 
 
 def matrix(namespace: str) -> str:
@@ -148,6 +179,8 @@ def settings() -> dict[str, str]:
         **variables(linked()),
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
         "ANSIBLE_LOCALHOST_WARNING": "false",
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_TIMEOUT": "300",  # for an emulated machine takes its time to answer
         "K8S_AUTH_KUBECONFIG": kubeconfig(),
         "PATH": os.pathsep.join([str(make("test") / "bin"), os.environ["PATH"]]),
     }
