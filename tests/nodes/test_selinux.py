@@ -170,7 +170,7 @@ def test_a_power_cut_half_way_is_put_back_by_the_next_boot(machines: Machines, a
     before = state(alone)
     run = threading.Thread(target=lambda: alone.play("selinux", stage="observe", fcontexts=_SHARED))
     run.start()
-    alone.run("until pgrep --full 'sleep 1001'; do sleep 1; done")
+    alone.run("until pgrep --full --exact 'sleep 1001'; do sleep 1; done")
     assert state(alone) != before
     machines.cut_power("selinux")
     run.join()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_removal_leaves_nothing(site: Site, backend: str) -> None:
     assert done(site.run(state="absent"))["changed"]
     left = {line for line in site.everything().splitlines() if line not in before.splitlines()}
     assert {line for line in left if "hardened_k8s" in line or "metadata" in line} <= {"hardened-k8s-metadata.lock"}
+    assert not Path(SCRIPT).parent.exists()
     assert pod.credentials() == ROLE
     assert not done(site.run(state="absent"))["changed"]
 

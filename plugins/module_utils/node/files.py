@@ -167,6 +167,13 @@ def _keep(path: str, backup: str) -> None:
         os.chown(backup, about.st_uid, about.st_gid)
 
 
+def remove_empty(node: Node, *folders: str) -> None:
+    """Folders of our own, unless something of somebody else's is there."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            os.rmdir(node.real(folder))
+
+
 def sync_folder(path: str) -> None:
     """What was renamed in a folder outlives a power cut."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

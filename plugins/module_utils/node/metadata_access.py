@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 import socket
 import typing as t
@@ -16,7 +17,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.errors import Hardene
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
 from ansible_collections.hardened.k8s.plugins.module_utils.node import metadata
 from ansible_collections.hardened.k8s.plugins.module_utils.node.change import Command, Effect
-from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File, Step
+from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File, Step, remove_empty
 from ansible_collections.hardened.k8s.plugins.module_utils.node.module import Params, Wanted
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
@@ -328,6 +329,7 @@ def _absent(node: Node) -> Wanted:
         files=[File(path, None) for path in paths],
         effect=lambda steps: Effect(do=[_RELOAD, _STOP_ALL, _TO_REMOVE], undo=[*_START] if steps else []),
         differs=["rules are there"] if node.exists(metadata.MARK) else [],
+        after=lambda: remove_empty(node, os.path.dirname(metadata.SCRIPT)),
     )
 
 

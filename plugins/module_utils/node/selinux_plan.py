@@ -10,7 +10,6 @@ nothing is denied. The second one is the switch; it is put back unless somebody 
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
@@ -22,7 +21,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.errors import Hardene
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import parse_acceptances, settle
 from ansible_collections.hardened.k8s.plugins.module_utils.node import change, kubelet, pods, runtime, selinux
 from ansible_collections.hardened.k8s.plugins.module_utils.node.change import Effect
-from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File, plan
+from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File, plan, remove_empty
 from ansible_collections.hardened.k8s.plugins.module_utils.node.module import Params, Wanted
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 from ansible_collections.hardened.k8s.plugins.module_utils.node.selinux import Module, Spec
@@ -497,9 +496,7 @@ class _Undo(_Part):
         self.wanted.after = self._tidy
 
     def _tidy(self) -> None:
-        for folder in (selinux.FOLDER, os.path.dirname(selinux.FOLDER)):
-            with contextlib.suppress(OSError):  # something of somebody else's is there
-                os.rmdir(self.node.real(folder))
+        remove_empty(self.node, selinux.FOLDER, os.path.dirname(selinux.FOLDER))
 
     def _config(self) -> t.List[File]:
         was, text = self.record.get("configured"), self.node.text(selinux.CONFIG)
