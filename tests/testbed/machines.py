@@ -11,6 +11,7 @@ since every cluster has keys of its own.
 from __future__ import annotations
 
 import errno
+import hashlib
 import ipaddress
 import json
 import os
@@ -121,10 +122,15 @@ def _plugged(tap: t.Callable[[str], int], device: str) -> int:
 
 
 def inventory(machines: t.Iterable[Machine]) -> dict[str, t.Any]:
-    """Ansible's, with all of them in the group ``k8s_nodes``."""
+    """Ansible's, with all of them in the group ``k8s_nodes``.
+
+    Each has a connection of its own that is kept open: by itself, Ansible would take that of another instance's
+    machine, as it is of the same name.
+    """
     hosts = {
         machine.name: {
             "ansible_ssh_common_args": f"-F {machine.ssh_config}",
+            "ansible_control_path": f"%(directory)s/{hashlib.sha256(bytes(machine.ssh_config)).hexdigest()[:10]}",
             "ansible_python_interpreter": "/usr/bin/python3",
         }
         for machine in machines

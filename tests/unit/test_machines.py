@@ -122,11 +122,17 @@ def test_machines_in_a_cluster_have_addresses_of_their_own() -> None:
 
 
 def test_the_inventory_says_how_to_get_in(tmp_path: Path) -> None:
-    found = inventory([Machine("apparmor", tmp_path / "apparmor")])
-    assert found["k8s_nodes"]["hosts"]["apparmor"] == {
-        "ansible_ssh_common_args": f"-F {tmp_path}/apparmor/ssh_config",
-        "ansible_python_interpreter": "/usr/bin/python3",
-    }
+    found = inventory([Machine("apparmor", tmp_path / "apparmor")])["k8s_nodes"]["hosts"]["apparmor"]
+    assert found.keys() == {"ansible_ssh_common_args", "ansible_control_path", "ansible_python_interpreter"}
+    assert found["ansible_ssh_common_args"] == f"-F {tmp_path}/apparmor/ssh_config"
+
+
+def test_machines_of_the_same_name_share_no_connection(tmp_path: Path) -> None:
+    """Otherwise what is played on one is done to the other, as long as that one's connection is kept open."""
+    two = (inventory([Machine("apparmor", tmp_path / name / "apparmor")]) for name in ("one", "two"))
+    paths = [found["k8s_nodes"]["hosts"]["apparmor"]["ansible_control_path"] for found in two]
+    assert len({path % {"directory": "/cp"} for path in paths}) == 2
+    assert all(path.startswith("%(directory)s/") for path in paths)
 
 
 def test_a_machine_that_is_not_there_is_named(tmp_path: Path) -> None:
