@@ -115,7 +115,7 @@ class Report:
         found = {
             self._pod(process.pod)
             for process in self.processes
-            if process.pod not in free and not _is_container(selinux.type_of(process.label))
+            if process.pod not in free and not _is_confined(selinux.type_of(process.label))
         }
         if found:
             self._tell(
@@ -210,14 +210,20 @@ def _is_container(setype: str) -> bool:
     return setype.startswith(("container_", "svirt_")) or setype == _SPC
 
 
+def _is_confined(setype: str) -> bool:
+    """A runtime that labels no container starts it in spc_t, which may do everything, or in its own domain."""
+    return _is_container(setype) and setype not in (_SPC, "container_runtime_t")
+
+
 def _options(context: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     return context.get("seLinuxOptions") or {}
 
 
 def _is_free(pod: Pod) -> bool:
-    """Whether it is of those that have no label of their own: privileged, or with the node's processes."""
+    """Whether it is of those that nothing is to confine: privileged, with the node's processes, or asking for it."""
     spec = pod["spec"]
-    return bool(spec.get("hostPID") or spec.get("hostIPC") or any(c.get("privileged") for c in pods.contexts(pod)))
+    free = (c.get("privileged") or _options(c).get("type") == _SPC for c in pods.contexts(pod))
+    return bool(spec.get("hostPID") or spec.get("hostIPC") or any(free))
 
 
 def _host_paths(pod: Pod) -> t.Iterator[t.Tuple[str, str, bool]]:

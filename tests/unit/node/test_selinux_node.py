@@ -412,8 +412,13 @@ def claim(name: str, **context: t.Any) -> dict[str, t.Any]:
     return pod(name, {"volumes": volumes, "securityContext": context})
 
 
-def test_pods_that_nothing_confines_are_told_but_for_those_that_are_privileged(node: FakeNode) -> None:
+@pytest.mark.parametrize("domain", ["initrc_t", "spc_t", "container_runtime_t"])
+def test_pods_that_nothing_confines_are_told_but_for_those_that_are_to_be_free(node: FakeNode, domain: str) -> None:
+    """What containers start in, where the runtime labels none, is a matter of the policy."""
+    node.process(4711, "sleep", label=f"system_u:system_r:{domain}:s0")
     assert [f.rule for f in report(node, pod("old", {}, POD))] == ["selinux/started-before"]
+    asking = {"containers": [{"securityContext": {"seLinuxOptions": {"type": "spc_t"}}}]}
+    assert report(node, pod("asking", asking, POD)) == []
     assert report(node, pod("free", {"containers": [{"securityContext": {"privileged": True}}]}, POD)) == []
     node.process(4711, "sleep", label="system_u:system_r:container_t:s0:c1,c2")
     assert report(node, pod("new", {}, POD)) == []
