@@ -52,7 +52,8 @@ _WRITTEN = ("/var/lib/cni", "/var/lib/etcd", "/var/log/pods", "/var/log/containe
 #: What policies lack, by the type of the runtime's program. Debian's lets a runtime that it calls Docker's label anything
 #: but the folders in which kubelet gives a pod its token; and pods that run already have shims in the runtime's former
 #: domain, which it has to reach, or it would lose these pods when it is started anew. What is run in these pods, such as
-#: by kubectl exec or a probe, is handed to runc by such a shim in a file, and its terminal through a socket.
+#: by kubectl exec or a probe, is handed to runc by such a shim in a file, and its terminal through a socket. Nor may the
+#: mount that kubelet calls put a token, or a part of a volume, where kubelet has the folders of pods.
 _GAPS = {
     "dockerd_exec_t": """\
 (optional hardened_k8s_shims
@@ -62,6 +63,9 @@ _GAPS = {
   (allow container_engine_t initrc_tmp_t (file (getattr open read)))
   (allow container_engine_t initrc_tmp_t (sock_file (getattr write)))
   (allow container_engine_t initrc_t (unix_stream_socket (connectto))))
+(optional hardened_k8s_mounts
+  (allow mount_t container_var_lib_t (dir (getattr mounton search)))
+  (allow mount_t container_var_lib_t (file (getattr mounton))))
 (optional hardened_k8s_tokens
   (allow dockerd_t kubernetes_tmpfs_t (dir (getattr open read relabelfrom relabelto search)))
   (allow dockerd_t kubernetes_tmpfs_t (file (getattr open read relabelfrom relabelto)))
