@@ -38,14 +38,15 @@ def name_of(arn: str) -> str:
     return arn.rpartition("/")[2]
 
 
-def _unnamed(action: str, near: RoleArn, documents: _Documents) -> t.Tuple[str, ...]:
+def _unnamed(action: str, near: RoleArn, regions: t.Sequence[str] = ()) -> t.Tuple[str, ...]:
     """What an action could be about and nobody has named: everything, and made-up resources of its kind.
 
     :param near: the account that they are in, and the path below which one of them is.
+    :param regions: in each of which there is one, where its kind is of a region.
     """
     if action.startswith("ec2:"):
         instance = f"{near.account}:instance/{_OUTSIDE}"
-        return ("*", *(f"arn:{near.partition}:ec2:{region}:{instance}" for region in _regions(documents)))
+        return ("*", *(f"arn:{near.partition}:ec2:{region}:{instance}" for region in regions))
     kind = f"arn:{near.partition}:iam::{near.account}:{_ABOUT.get(action, 'role')}"
     return ("*", f"{kind}/{_OUTSIDE}", f"{kind}{near.path}{_OUTSIDE}")
 
@@ -91,9 +92,7 @@ def pod_role(ref: Ref, role: Role, own: RoleArn, external_id: bool) -> t.Iterato
             refuse=True,
         )
     lifting = sorted(
-        action
-        for action in _ESCALATING
-        if not admin and _may(role.policies, action, _unnamed(action, own, role.policies))
+        action for action in _ESCALATING if not admin and _may(role.policies, action, _unnamed(action, own))
     )
     wide = [] if admin else _wide_assume(role.policies, "")
     if lifting or wide:
@@ -251,10 +250,11 @@ def _missing(ref: Ref, role: Role, everything: _Documents, pods: RoleArn) -> t.I
     """Denials that are not there: what a stage below enforce leaves open."""
     imdsv1 = {"ec2:roledelivery": "1.0"}
     own = (role.arn,) if role.arn else ()
+    regions = _regions(everything)
     self_lifting = [
         action
         for action in SELF_LIFTING
-        if _may(everything, action, (*_unnamed(action, pods, everything), *(own if action.startswith("iam:") else ())))
+        if _may(everything, action, (*_unnamed(action, pods, regions), *(own if action.startswith("iam:") else ())))
     ]
     checks = (
         (

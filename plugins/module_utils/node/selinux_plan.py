@@ -503,10 +503,7 @@ class _Undo(_Part):
         self.wanted.differs += [f"label of {path}: {now[path]} -> {was}" for path, was in sorted(labels.items())]
         self.wanted.differs += [f"boolean {name}: {not value} -> {value}" for name, value in sorted(values.items())]
         self.wanted.effect = lambda _steps: self._effect(there, labels, now, values, restarts)
-        self.wanted.after = self._tidy
-
-    def _tidy(self) -> None:
-        remove_empty(self.node, selinux.FOLDER, os.path.dirname(selinux.FOLDER))
+        self.wanted.after = lambda: remove_empty(self.node, selinux.FOLDER, os.path.dirname(selinux.FOLDER))
 
     def _config(self) -> t.List[File]:
         was, text = self.record.get("configured"), self.node.text(selinux.CONFIG)
