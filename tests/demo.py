@@ -24,8 +24,8 @@ from tests.gates.collection import linked, variables
 from tests.gates.environment import make
 from tests.support.boutique import CALLS, EXAMPLE_FILE, HOMES, as_list, pods
 from tests.support.reach import Shop, verdict
+from tests.support.shells import Pods
 from tests.testbed.cluster import Cluster
-from tests.testbed.disks import SHELL
 from tests.testbed.kind import Kind
 from tests.testbed.machines import Nodes
 from tests.testbed.modes import MODES, instance
@@ -120,18 +120,15 @@ def for_nodes(nodes: Nodes) -> list[str]:
 
 def confinement(nodes: Nodes, prefix: str) -> dict[str, str]:
     """Machine -> what confines a pod that asks for nothing, as its own first process is told."""
-    for name in nodes.fleet.names:
-        spec = {"nodeSelector": {"kubernetes.io/hostname": name}, "terminationGracePeriodSeconds": 0}
-        overrides = f"--overrides={json.dumps({'spec': spec})}"
-        nodes.kubectl("run", f"{prefix}-{name}", f"--image={SHELL}", overrides, "--command", "--", "sleep", "100000")
-    found = {}
-    for name in nodes.fleet.names:
-        nodes.kubectl("wait", "--for=condition=Ready", f"pod/{prefix}-{name}", "--timeout=600s")
-        asked = "cat /proc/1/attr/current; echo; grep -w Seccomp: /proc/1/status"
-        said = nodes.kubectl("exec", f"{prefix}-{name}", "--", "sh", "-c", asked).replace("\0", "")
-        label, seccomp = (line for line in said.splitlines() if line)
-        found[name] = f"{label}, {'a' if seccomp.endswith('2') else 'no'} seccomp filter"
-    return found
+    pods = Pods(nodes)
+    asked = {name: f"{prefix}-{name}" for name in nodes.fleet.names}
+    for name, pod in asked.items():
+        pods.create(pod, name)
+    pods.wait(*asked.values())
+    return {
+        name: f"{pods.confinement(pod)}, {'a' if pods.is_filtered(pod) else 'no'} seccomp filter"
+        for name, pod in asked.items()
+    }
 
 
 def kubeconfig() -> str:
@@ -179,8 +176,6 @@ def settings() -> dict[str, str]:
         **variables(linked()),
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
         "ANSIBLE_LOCALHOST_WARNING": "false",
-        "ANSIBLE_PIPELINING": "true",
-        "ANSIBLE_TIMEOUT": "300",  # for an emulated machine takes its time to answer
         "K8S_AUTH_KUBECONFIG": kubeconfig(),
         "PATH": os.pathsep.join([str(make("test") / "bin"), os.environ["PATH"]]),
     }

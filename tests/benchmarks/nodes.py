@@ -23,11 +23,6 @@ from tests.testbed.machines import Machines
 _PROFILES = 30
 _ROUNDS = 3
 _RULES = "include <abstractions/base>\nnetwork inet stream,\n/srv/p{}/** r,\n/tmp/** rw,\ndeny /etc/shadow r,\n"
-_SETTINGS = {
-    "ANSIBLE_TIMEOUT": "300",
-    "ANSIBLE_PIPELINING": "true",
-    "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=600s",
-}
 
 Play = dict[str, t.Any]
 
@@ -61,7 +56,7 @@ def measure(machines: Machines, scratch: Path, play: Play) -> float:
         json.dumps([{"name": "Bench", "hosts": "k8s_nodes", "gather_facts": False, "become": True, **play}])
     )
     start = time.monotonic()
-    result = run_playbook(str(playbook), f"--inventory={machines.fleet.inventory}", environ=_SETTINGS)
+    result = run_playbook(str(playbook), f"--inventory={machines.fleet.inventory}")
     if result["rc"]:
         raise RuntimeError(result["output"])
     return time.monotonic() - start

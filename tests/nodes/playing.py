@@ -15,14 +15,7 @@ from tests.support.modules import Result, run_playbook
 from tests.testbed.kind import Kind
 from tests.testbed.machines import Fleet
 
-_SETTINGS = {
-    "ANSIBLE_INJECT_FACT_VARS": "false",
-    "ANSIBLE_DEPRECATION_WARNINGS": "false",
-    # an emulated machine takes its time to answer, and each new connection costs it some
-    "ANSIBLE_TIMEOUT": "300",
-    "ANSIBLE_PIPELINING": "true",
-    "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=600s",
-}
+_SETTINGS = {"ANSIBLE_INJECT_FACT_VARS": "false", "ANSIBLE_DEPRECATION_WARNINGS": "false"}
 _PROFILES = "/sys/kernel/security/apparmor/profiles"
 #: Every file that a role could have to do with.
 _FILES = (

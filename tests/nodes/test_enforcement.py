@@ -12,7 +12,7 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
-from tests.nodes.conftest import Pods
+from tests.support.shells import Pods
 from tests.testbed.disks import DISKS
 from tests.testbed.kind import WORKER
 from tests.testbed.machines import Nodes

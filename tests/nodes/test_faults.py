@@ -12,8 +12,8 @@ import typing as t
 
 import pytest
 
-from tests.nodes.conftest import Pods
 from tests.nodes.playing import CLOSED, OnMachine, is_ready, printed
+from tests.support.shells import Pods
 from tests.testbed.machines import Nodes
 
 pytestmark = pytest.mark.machines("apparmor")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.gates.environment import ROOT
-from tests.nodes.conftest import Pods
+from tests.support.shells import Pods
 from tests.testbed.cluster import StartError
 from tests.testbed.disks import DISKS
 from tests.testbed.machines import Machines, Nodes

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import threading
 import time
 import typing as t
@@ -16,8 +15,8 @@ import typing as t
 import pytest
 
 from tests.gates.environment import ROOT
-from tests.nodes.conftest import Pods
 from tests.nodes.playing import OnMachine, is_ready, printed
+from tests.support.shells import Pods
 from tests.testbed.disks import SHELL
 from tests.testbed.machines import Machines, Nodes
 
@@ -198,20 +197,6 @@ def hardened(node: OnMachine, **options: t.Any) -> dict[str, t.Any]:
     return result
 
 
-def typed(nodes: Nodes, pod: str, command: str) -> str:
-    """What a command prints that somebody runs in a pod in a terminal."""
-    ours, theirs = os.openpty()
-    kubectl = [str(nodes.directory / "kube"), "kubectl", f"--kubeconfig={nodes.kubeconfig}"]
-    try:
-        run = [*kubectl, "exec", "--stdin", "--tty", pod, "--", "sh", "-c", command]
-        done = subprocess.run(run, stdin=theirs, capture_output=True, text=True, timeout=300, check=False)
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.machines("selinux")
 def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods, node: OnMachine) -> None:
     node.run("mkdir -p /srv/shared /srv/closed && echo it > /srv/shared/file && echo it > /srv/closed/file")
@@ -225,7 +210,7 @@ def test_a_node_enforces_with_its_pods_and_after_a_boot(nodes: Nodes, pods: Pods
     assert "selinux/started-before" in printed(first)
     assert "default/before" in printed(first)
     assert pods.sh("before", "echo lives").strip() == "lives"
-    assert typed(nodes, "before", "[ -t 1 ] && echo lives").strip() == "lives"
+    assert pods.typed("before", "[ -t 1 ] && echo lives").strip() == "lives"
     again = hardened(node, fcontexts=_SHARED)
     assert again["changed"] == 0, again["output"]
 

@@ -158,13 +158,14 @@ class Cluster(abc.ABC):
     def _context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.authority))
 
-    def kubectl(self, *arguments: str, text: str | None = None) -> str:
+    def kubectl(self, *arguments: str, text: str | None = None, stdin: int | None = None) -> str:
         """What kubectl of the same version prints, as the administrator.
 
         :param text: its standard input.
+        :param stdin: or an open file that is.
         :raises RuntimeError: with what it complained about.
         """
-        return self._kube("kubectl", "--kubeconfig", str(self.kubeconfig), *arguments, text=text)
+        return self._kube("kubectl", "--kubeconfig", str(self.kubeconfig), *arguments, text=text, stdin=stdin)
 
     def client_certificate(self, user: str, groups: t.Sequence[str] = ()) -> tuple[Path, Path]:
         """A certificate and its key for a user and its groups."""
@@ -177,9 +178,11 @@ class Cluster(abc.ABC):
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         return str(self.request("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
 
-    def _kube(self, *arguments: str, text: str | None = None) -> str:
+    def _kube(self, *arguments: str, text: str | None = None, stdin: int | None = None) -> str:
         command = [str(self.directory / "kube"), *arguments]
-        done = subprocess.run(command, cwd=self.directory, input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.directory, input=text, stdin=stdin, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout

@@ -30,6 +30,13 @@ from tests.testbed.versions import KUBERNETES
 
 ALL = ",".join(DISKS)
 
+#: How Ansible goes about it: an emulated machine takes its time to answer, and each new connection costs it some.
+_PATIENCE = {
+    "ansible_pipelining": True,
+    "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=600s",
+    "ansible_ssh_timeout": 300,
+}
+
 
 class Fleet:
     """The machines of one instance.
@@ -132,6 +139,7 @@ def inventory(machines: t.Iterable[Machine]) -> dict[str, t.Any]:
             "ansible_ssh_common_args": f"-F {machine.ssh_config}",
             "ansible_control_path": f"%(directory)s/{hashlib.sha256(bytes(machine.ssh_config)).hexdigest()[:10]}",
             "ansible_python_interpreter": "/usr/bin/python3",
+            **_PATIENCE,
         }
         for machine in machines
     }
