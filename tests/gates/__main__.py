@@ -62,7 +62,7 @@ STEPS = {
     "sanity": Step("python -m tests.gates.sanity", copied=True),
     "binaries": Step(f"python -m tests.testbed build --kubernetes {NEW}"),
     "old-binaries": Step(f"python -m tests.testbed build --kubernetes {OLD}"),
-    "node-binaries": Step(f"python -m tests.testbed build --mode kind --kubernetes {NEW}"),
+    "cluster-parts": Step(f"python -m tests.testbed build --mode nodes --kubernetes {NEW}"),
     "benchmark": Step("python -m tests.benchmarks"),
     "small-benchmark": Step("python -m tests.benchmarks --smoke"),
     "aws": Step("pytest -n 2 tests/aws", "aws"),
@@ -80,7 +80,6 @@ STEPS = {
     "kind": Step("pytest --durations 10 tests/kind", "test", NEW),
     # a run that was killed has left a state, which is forgotten
     "molecule": Step("sh -c 'molecule reset && molecule test --all --no-command-borders'"),
-    "machines": Step("python -m tests.testbed build --mode machines"),
     "nodes": Step("pytest --durations 10 tests/nodes", "test", NEW),
 }
 
@@ -102,7 +101,7 @@ GROUPS = {
         "small-aws-benchmark",
         *_TESTS,
     ],
-    "clusters": ["node-binaries", "kind", "molecule", "machines", "nodes"],
+    "clusters": ["cluster-parts", "kind", "molecule", "nodes"],
 }
 
 

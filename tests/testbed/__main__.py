@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests.testbed import binaries, crds, node_image
 from tests.testbed.cluster import StartError
@@ -90,13 +93,16 @@ def status(_chosen: argparse.Namespace) -> None:
 
 def build(chosen: argparse.Namespace) -> None:
     """make what a cluster or machines need unless it is there; prints where it is"""
+    made: list[t.Iterable[Path]] = []
     if chosen.mode != Machines.mode:
-        print(binaries.kube(chosen.kubernetes), binaries.etcd(), *crds.sources(), sep="\n")
-    if chosen.mode in (Kind.mode, Nodes.mode):
-        print(binaries.kind(), node_image.store(chosen.kubernetes), sep="\n")
-    if chosen.mode in (Machines.mode, Nodes.mode):
-        for name in chosen.machines.split(","):
-            print(saved(name).directory)
+        made.append([binaries.kube(chosen.kubernetes), binaries.etcd(), *crds.sources()])
+    # a machine's disk and its first boot keep one processor busy, a compiler all that are left
+    with ThreadPoolExecutor(1) as pool:
+        if chosen.mode in (Machines.mode, Nodes.mode):
+            made.append(pool.map(lambda name: saved(name).directory, chosen.machines.split(",")))
+        if chosen.mode in (Kind.mode, Nodes.mode):
+            made.append([binaries.kind(), node_image.store(chosen.kubernetes)])
+    print(*itertools.chain(*made), sep="\n")
 
 
 def reset(chosen: argparse.Namespace) -> None:
