@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -192,18 +193,34 @@ def users(node: Node) -> t.Dict[str, t.List[pods.Process]]:
     """Profile -> processes of pods that it confines."""
     found: t.Dict[str, t.List[pods.Process]] = {}
     for process in pods.processes(node):
-        found.setdefault(re.sub(r"(//.*)? \(\w+\)$", "", process.label), []).append(process)
+        found.setdefault(_profile_of(process.label), []).append(process)
     return found
 
 
-def would_deny(node: Node, names: t.AbstractSet[str]) -> t.Dict[str, t.List[audit.Record]]:
-    """Profile -> what was logged that it does not allow, while it was in complain mode."""
+def other_users(node: Node) -> t.Set[str]:
+    """Profiles that confine a process which is no pod's, such as one of a container that Docker or ctr started."""
+    found, in_pods = set(), {process.pid for process in pods.processes(node)}
+    for name in node.names("/proc"):
+        if name.isdigit() and int(name) not in in_pods:
+            with contextlib.suppress(OSError):  # it has ended
+                found.add(_profile_of(node.text(f"/proc/{name}/attr/current").strip("\0\n ")))
+    return found
+
+
+def _profile_of(label: str) -> str:
+    """Without its mode, and without a hat."""
+    return re.sub(r"(//.*)? \(\w+\)$", "", label)
+
+
+def would_deny(node: Node, names: t.AbstractSet[str], since: float) -> t.Tuple[t.Dict[str, t.List[audit.Record]], bool]:
+    """Profile -> what was logged that it does not allow, while it was in complain mode; and whether some was lost."""
     found: t.Dict[str, t.List[audit.Record]] = {}
-    for record in audit.read(node, 'apparmor="ALLOWED"').records:
+    log = audit.read(node, 'apparmor="ALLOWED"', since=since)
+    for record in log.records:
         name = record.get("profile", "").partition("//")[0]
         if name in names:
             found.setdefault(name, []).append(record)
-    return found
+    return found, log.lost
 
 
 def said(record: audit.Record) -> str:

@@ -22,6 +22,10 @@ from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 _LABEL = "hardened.k8s/apparmor-"
 _KIND = "AppArmorProfile"
 _SHOWN = 12
+#: What runtimes load themselves where they use AppArmor, for pods that ask for nothing.
+_OF_RUNTIMES = {"containerd": "cri-containerd.apparmor.d", "crio": "crio-default"}
+#: Beside names of pods, for containers that are nobody's pods.
+_NO_POD = "processes of no pod"
 #: Beside names of pods, where CRI-O's settings name a profile.
 _OF_CRIO = "all pods that ask for none, by CRI-O's apparmor_profile"
 
@@ -74,6 +78,7 @@ class _Plan:
         self.before = apparmor.owned(node, params["owner"])
         self.kernel = apparmor.loaded(node)
         self.users = apparmor.users(node)
+        self.others = apparmor.other_users(node)
         self.crio_profile = runtime.crio_profile(node) if pods.main_process(node, "crio") else ""
         self.server = self._server()
         self.answer = self._pods()
@@ -133,6 +138,7 @@ class _Plan:
     def _pods_of(self, name: str) -> t.List[str]:
         """Pods that a profile confines, those that ask for it without running yet, and those that ask for none."""
         running = {self._pod(process.pod) for process in self.users.get(name, ())}
+        running |= {_NO_POD} if name in self.others else set()
         default = {_OF_CRIO} if name == self.crio_profile else set()
         return sorted(running | default | {"/".join(pods.place(pod)) for pod in self.asked if name in _localhost(pod)})
 
@@ -199,6 +205,8 @@ class _Plan:
                 raise HardenedError(
                     'CRI-O is told to confine no pod of itself (apparmor_profile = "unconfined")', "Remove that setting"
                 )
+            if _OF_RUNTIMES[name] in self.kernel:
+                continue  # which it has loaded itself, so the parser that is newer than it is an upgrade
             if self.profiles and (not parser or 0 < pods.started(self.node, pid) < os.stat(parser).st_ctime):
                 return runtime.unit(self.node, pods.unit(self.node, pid) or f"{name}.service")
         return ""
@@ -214,7 +222,9 @@ class _Plan:
             self._tell("apparmor/not-labelled", "", f"its labels cannot be read: {error}", "")
             return
         wanted: t.Dict[str, t.Optional[str]] = {_label(name): p.mode for name, p in self.profiles.items()}
-        wanted.update({_label(name): None for name in removed})
+        kept = (set(self.kernel) - set(removed)) | set(self.profiles)
+        # also of one that an earlier run removed, when the API server did not answer
+        wanted.update({key: None for key in there if key.startswith(_LABEL) and _named(key) not in kept})
         changed = {key: value for key, value in wanted.items() if there.get(key) != value}
         if changed:
             self.wanted.differs += [f"label {key}: {there.get(key)} -> {value}" for key, value in changed.items()]
@@ -290,7 +300,15 @@ class _Plan:
         if not learning:
             return
         running = {process.pid: process.pod for process in pods.processes(self.node)}
-        for name, records in sorted(apparmor.would_deny(self.node, learning).items()):
+        files = [self.profiles[name].path for name in learning if self.node.exists(self.profiles[name].path)]
+        written = min((os.stat(self.node.real(path)).st_mtime for path in files), default=0.0)
+        denied, lost = apparmor.would_deny(self.node, learning, max(written, pods.booted(self.node)))
+        enforced = sorted(name for name in learning if not self.profiles[name].complain)
+        if enforced and lost:
+            message = "the kernel had more to log than it could, so that what it would deny is not all known"
+            remedy = "Install auditd, or raise the kernel's audit_backlog_limit, and observe again"
+            self._tell("apparmor/log-incomplete", ", ".join(enforced), message, remedy, refuse=True)
+        for name, records in sorted(denied.items()):
             confined = sorted({self._pod(process.pod) for process in self.users.get(name, ())})
             # a process that has ended is any of theirs
             ended = f"one of {', '.join(confined)}" if len(confined) > 1 else "".join(confined)
@@ -314,6 +332,11 @@ class _Plan:
 
 def _label(name: str) -> str:
     return f"{_LABEL}{name[len('k8s.') :]}"
+
+
+def _named(label: str) -> str:
+    """The profile that a label is about."""
+    return f"k8s.{label[len(_LABEL) :]}"
 
 
 def _localhost(pod: t.Mapping[str, t.Any]) -> t.Set[str]:

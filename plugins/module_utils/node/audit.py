@@ -19,7 +19,9 @@ _FIELD = re.compile(r"\b(\w+)=(\"[^\"]*\"|\S+)")
 #: What has no name of its own: when it was, in seconds since 1970, and what SELinux denied.
 _UNNAMED = {"time": re.compile(r"\baudit\((\d+\.\d+):"), "denied": re.compile(r"\bdenied\s+\{ (.*?) \}")}
 #: Logged instead, when there was too much to log.
-_LOST = re.compile(r"audit: (?:rate limit exceeded|backlog limit exceeded|audit_lost=)|callbacks suppressed")
+_LOST = re.compile(
+    r"audit: (?:rate limit exceeded|backlog limit exceeded|audit_lost=)|audit\w*_printk_skb: \d+ callbacks suppressed"
+)
 
 Record = t.Dict[str, str]
 

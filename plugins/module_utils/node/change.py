@@ -107,15 +107,19 @@ class Effect:
     :param do: commands, one after the other.
     :param undo: commands after which what was there before is in effect again, once its files are back.
     :param lasting: such commands for what outlives a boot; done before the others, and also after a power cut.
+    :param first: called before anything is written.
     :param verify: raises an error when it is not in effect.
     :param restarts: units that are restarted, for the result.
+    :param heartbeat: whether kubelet has to tell the API server anew that it is well, though it is not restarted.
     """
 
     do: t.List[Command] = field(default_factory=list)
     undo: t.List[Command] = field(default_factory=list)
     lasting: t.List[Command] = field(default_factory=list)
+    first: t.Optional[t.Callable[[], None]] = None
     verify: t.Optional[t.Callable[[], None]] = None
     restarts: t.List[str] = field(default_factory=list)
+    heartbeat: bool = False
 
 
 def restart(*units: str) -> Effect:
@@ -132,6 +136,8 @@ def apply(node: Node, steps: t.Sequence[Step], effect: Effect, seconds: float = 
     :raises HardenedError: why it was not done; the node is as it was.
     """
     before = health.look(node)
+    if effect.first:
+        effect.first()
     folders = [folder for folder in missing_folders(node, steps) if folder != _HOME]  # which the journal makes
     _begin(node, steps, folders, effect)
     try:
@@ -143,7 +149,7 @@ def apply(node: Node, steps: t.Sequence[Step], effect: Effect, seconds: float = 
             for step in steps:
                 write(node, step)
             _activate(node, effect)
-            health.wait(node, before, effect.restarts, seconds)
+            health.wait(node, before, effect.restarts, seconds, effect.heartbeat)
             if hold:
                 _arm(node, hold)
                 _save(node.real(_HELD), "")
@@ -163,8 +169,8 @@ def _activate(node: Node, effect: Effect) -> None:
         effect.verify()
 
 
-def confirm(node: Node) -> None:
-    """The change that was left open is complete: nothing is left of what could put it back.
+def held(node: Node) -> None:
+    """See that there is a change to confirm, and that the node is well with it.
 
     :raises HardenedError: there is none, or none any more.
     """
@@ -175,6 +181,10 @@ def confirm(node: Node) -> None:
     now = health.look(node)
     if now.ready is False or (kubelet.is_running(node) and now.kubelet is False):
         raise HardenedError("the node is not healthy, and what was changed is put back in a while", "Run again then")
+
+
+def confirm(node: Node) -> None:
+    """The change that was left open is complete: nothing is left of what could put it back."""
     os.rename(node.real(CHANGE), node.real(_DONE))
     _clear(node)
 

@@ -49,22 +49,24 @@ def look(node: Node) -> Health:
     return Health(_running(node), _answers(node), ready, heartbeat, _pods(node))
 
 
-def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float) -> None:
+def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float, heartbeat: bool = False) -> None:
     """Until it is as well as it was.
 
     :param restarted: units that have to show it anew.
+    :param heartbeat: whether kubelet has to, though it was not restarted.
     :raises HardenedError: it is not in that time, or can no longer become so.
     """
     started = time.monotonic()
     deadline, proven = started + seconds, started
-    if any("kubelet" in unit for unit in restarted):
+    anew = heartbeat or any("kubelet" in unit for unit in restarted)
+    if anew:
         if before.ready:
             # the former one has renewed its lease until it was stopped, which says nothing of this one
             before = replace(before, heartbeat=(api.heartbeat(node) or (None, before.heartbeat))[1])
-        elif not before.kubelet:
+        elif not before.kubelet and not heartbeat:
             proven += _TRIAL
     while True:
-        reason = _worse(node, before, restarted)
+        reason = _worse(node, before, restarted, anew)
         if not reason and time.monotonic() >= proven:
             return
         dead = [unit for unit in restarted if _has_ended(node, unit)]
@@ -74,7 +76,7 @@ def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float)
         time.sleep(_PAUSE)
 
 
-def _worse(node: Node, before: Health, restarted: t.Sequence[str]) -> str:
+def _worse(node: Node, before: Health, restarted: t.Sequence[str], anew: bool) -> str:
     """In what the node is worse than it was; empty when it is not."""
     stopped = before.services - _running(node)
     if stopped:
@@ -87,7 +89,7 @@ def _worse(node: Node, before: Health, restarted: t.Sequence[str]) -> str:
         ready, heartbeat = api.heartbeat(node) or (None, "")
         if not ready:
             return "the API server does not answer" if ready is None else "the API server has it as not Ready"
-        if any("kubelet" in unit for unit in restarted) and heartbeat == before.heartbeat:
+        if anew and heartbeat == before.heartbeat:
             return "kubelet has not told the API server anew that it is Ready"
     lost = before.pods - _pods(node)
     lost -= api.ended(node, lost) if lost else set()

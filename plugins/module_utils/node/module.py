@@ -84,12 +84,12 @@ def run(spec: Spec, declare: Declare, **rules: t.Any) -> None:
     try:
         # check mode touches nothing, not even a lock
         with contextlib.nullcontext() if module.check_mode else node.alone():
-            recovered = False
-            if module.params.get("confirm") and not module.check_mode:
-                change.confirm(node)
+            recovered, confirms = False, module.params.get("confirm") and not module.check_mode
+            if confirms:
+                change.held(node)
             else:
                 recovered = change.pending(node) if module.check_mode else change.recover(node)
-            result = _carried_out(module, node, declare(node, module.params))
+            result = _carried_out(module, node, declare(node, module.params), confirms)
     except HardenedError as error:
         module.fail_json(msg=str(error))
     except PermissionError as error:
@@ -108,7 +108,8 @@ def run(spec: Spec, declare: Declare, **rules: t.Any) -> None:
     module.exit_json(**_plain(result))
 
 
-def _carried_out(module: AnsibleModule, node: Node, wanted: Wanted) -> t.Dict[str, t.Any]:
+def _carried_out(module: AnsibleModule, node: Node, wanted: Wanted, confirms: bool) -> t.Dict[str, t.Any]:
+    """:param confirms: whether there is a change to confirm; it is put back at once where anything is refused."""
     wanted.findings = _settled(module.params, wanted)
     wanted.problems += [finding.refusal(str(finding.ref)) for finding in wanted.findings if finding.refused]
     steps = plan(node, wanted.files)
@@ -117,6 +118,11 @@ def _carried_out(module: AnsibleModule, node: Node, wanted: Wanted) -> t.Dict[st
         wanted.check()
     # what is refused is not done, and so is no change
     done = not wanted.problems
+    if confirms and done:
+        change.confirm(node)
+    elif confirms:
+        change.recover(node)
+        wanted.problem("the change that was to be confirmed", HardenedError("it was put back", "See above"))
     if done and not module.check_mode:
         if steps or effect.do:
             change.apply(node, steps, effect, module.params["health_timeout"])

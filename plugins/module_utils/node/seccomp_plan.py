@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import typing as t
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 
 _FOLDER = "k8s"
 _OWNER = "of hardened.k8s"
+#: In a file of ours beside its content: what somebody declared to be changed in a base.
+_CHANGES = "changes"
 _KIND = "SeccompProfile"
 _SHOWN = 12
 #: What the kernel writes down when a filter lets a system call through and wants it logged.
@@ -30,7 +33,7 @@ _LOGGED = "code=0x7ffc0000"
 class Declared:
     """A profile, with the name by which pods ask for it.
 
-    :param generated: made of what this node's runtime has, and so another one after an upgrade of that.
+    :param changes: of a base, for one that is made of it, and so is another one after an upgrade of the runtime.
     :param named: system calls of which somebody wrote the names; what the runtime's own has is no mistake.
     """
 
@@ -39,12 +42,20 @@ class Declared:
     version: int
     content: seccomp.Profile
     learning: bool
-    generated: bool
+    changes: t.Optional[t.Dict[str, t.Any]]
     named: t.FrozenSet[str]
 
     def text(self, owner: str) -> str:
         content = seccomp.learning(self.content) if self.learning else self.content
-        return json.dumps({_OWNER: owner, **content}, indent=1) + "\n"
+        made = {} if self.changes is None else {_CHANGES: self.changes}
+        return json.dumps({_OWNER: owner, **made, **content}, indent=1) + "\n"
+
+    def is_edited(self, there: str) -> bool:
+        """Whether a file with its name has another profile; of one that is made of a base, by what is declared."""
+        content, changes = _parsed(there)
+        if self.changes is None:
+            return content not in (self.content, seccomp.learning(self.content))
+        return changes is not None and changes != self.changes
 
 
 def declare(node: Node, params: Params) -> Wanted:
@@ -91,17 +102,19 @@ def _profile(node: Node, item: Params, where: str, stage: str, bases: t.Dict[str
     if item["profile"] is not None and changes:
         raise HardenedError("deny, deny_families and allow change a base, not profile", "Change profile itself")
     stage = item["stage"] or stage
-    content, generated = item["profile"], item["profile"] is None
-    if generated:
+    content, made = item["profile"], None
+    if content is None:
         base = item["base"] or "runtime_default"
         if base not in bases:
             bases[base] = seccomp.audit() if base == "audit" else seccomp.runtime_default(node)
         families = [_family(name) for name in item["deny_families"]]
         content = seccomp.without(bases[base], item["deny"], families, item["allow"])
         named = {*item["deny"], *item["allow"]} - seccomp.names(bases[base])
+        made = {"base": base, "deny_families": sorted(families)}
+        made.update({option: sorted(set(item[option])) for option in ("deny", "allow")})
     else:
         named = seccomp.names(content)
-    return Declared(where, item["name"], item["version"], content, stage != "enforce", generated, frozenset(named))
+    return Declared(where, item["name"], item["version"], content, stage != "enforce", made, frozenset(named))
 
 
 def _family(name: str) -> int:
@@ -201,15 +214,7 @@ class _Plan:
         if there and path not in self.before:
             error = HardenedError(f"{self.folder}/{path} is not of owner {self.params['owner']}", "Rename the profile")
             self.wanted.problem(profile.where, error)
-        elif (
-            there
-            and not profile.generated
-            and _content(there)
-            not in (
-                profile.content,
-                seccomp.learning(profile.content),
-            )
-        ):
+        elif there and profile.is_edited(there):
             self.wanted.problem(
                 profile.where,
                 HardenedError(
@@ -262,7 +267,9 @@ class _Plan:
         observed = {path for path, text in self.before.items() if seccomp.LOG in text and path in self.texts}
         if not observed and not self.params["record"]:
             return
-        log = audit.read(self.node, _LOGGED)
+        # what was logged before these files were written was of others
+        written = min((os.stat(self.node.real(f"{self.folder}/{path}")).st_mtime for path in observed), default=0.0)
+        log = audit.read(self.node, _LOGGED, since=max(written, pods.booted(self.node)))
         running = {process.pid: process.pod for process in self.processes}
         by_pod: t.Dict[str, t.Set[str]] = {}
         shown: t.Dict[str, t.Set[str]] = {}
@@ -273,7 +280,11 @@ class _Plan:
             pod = running.get(int(record.get("pid", "0")), "")
             by_pod.setdefault(pod, set()).add(call)
             shown.setdefault(pod, set()).add(f"{call} by {record.get('comm', '?')}")
-        enforced = [path for path in observed if seccomp.LOG not in self.texts[path]]
+        enforced = [path for path in observed if self._ends_learning(path)]
+        if enforced and log.lost:
+            message = "the kernel had more to log than it could, so that what it would deny is not all known"
+            remedy = "Install auditd, or raise the kernel's audit_backlog_limit, and observe again"
+            self._tell("seccomp/log-incomplete", ", ".join(sorted(enforced)), message, remedy, refuse=True)
         for pod, calls in sorted(shown.items()):
             users = {path for path in observed if self._name(pod) in self._users(path)}
             if pod and self.pods and not users:
@@ -294,6 +305,11 @@ class _Plan:
                 if _localhost(about) & observed:
                     by_pod.setdefault(api.uid(about), set())
             self._record(by_pod, log.lost)
+
+    def _ends_learning(self, path: str) -> bool:
+        """Whether what it let through so far is denied from now on; it may go on to log what it allows."""
+        profile = self.profiles[path]
+        return not profile.learning and _parsed(self.before[path])[0] != profile.content
 
     def _record(self, by_pod: t.Mapping[str, t.Set[str]], lost: bool) -> None:
         """What has ended can be any pod's: it is in each recorded profile, as one that lacks a call breaks its pod."""
@@ -330,13 +346,15 @@ def _why_unfiltered(pod: t.Optional[t.Mapping[str, t.Any]], container: str) -> s
     return "seccomp/started-before"
 
 
-def _content(text: str) -> t.Any:
-    """A file of ours without its owner."""
+def _parsed(text: str) -> t.Tuple[t.Any, t.Any]:
+    """What a file of ours is to the kernel, and what was changed in a base for it; None where it does not say."""
     try:
         content = json.loads(text)
     except ValueError:
-        return None
-    return {key: value for key, value in content.items() if key != _OWNER}
+        return None, None
+    changes = content.pop(_CHANGES, None)
+    content.pop(_OWNER, None)
+    return content, changes
 
 
 def _localhost(pod: t.Mapping[str, t.Any]) -> t.Set[str]:

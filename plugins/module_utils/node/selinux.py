@@ -345,6 +345,11 @@ def is_silent(node: Node, denial: Denial) -> bool:
     return said is not None and not said.logged & ~said.allowed & said.asked
 
 
+def is_allowed(node: Node, denial: Denial) -> bool:
+    """Whether the policy that the kernel has by now allows it."""
+    return bool(allows(node, *denial.contexts, denial.kind, denial.operations))
+
+
 def booleans(node: Node) -> t.Dict[str, bool]:
     """Those that the kernel's policy has, with their values."""
     folder = f"{KERNEL}/booleans"
@@ -388,15 +393,16 @@ class Denial:
         return f"(allow {self.source} {target} ({self.kind} ({' '.join(self.operations)})))"
 
 
-def denials(node: Node, since: float) -> t.List[Denial]:
-    """What was logged since then, one for each domain, type and kind of object."""
+def denials(node: Node, since: float) -> t.Tuple[t.List[Denial], bool]:
+    """What was logged since then, one for each domain, type and kind of object; and whether some was lost."""
     found: t.Dict[t.Tuple[str, str, str], t.List[audit.Record]] = {}
-    for record in audit.read(node, "avc:", since=since).records:
+    log = audit.read(node, "avc:", since=since)
+    for record in log.records:
         ends = [type_of(record.get(end, "")) for end in ("scontext", "tcontext")]
         matters = set(record.get("denied", "").split()) - _HARMLESS
         if all(ends) and matters and float(record.get("time") or since) >= since:
             found.setdefault((ends[0], ends[1], record.get("tclass", "")), []).append(record)
-    return [_denial(*key, records) for key, records in sorted(found.items())]
+    return [_denial(*key, records) for key, records in sorted(found.items())], log.lost
 
 
 def _denial(source: str, target: str, kind: str, records: t.Sequence[audit.Record]) -> Denial:

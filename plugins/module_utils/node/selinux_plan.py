@@ -17,6 +17,7 @@ import os
 import re
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import parse_acceptances, settle
 from ansible_collections.hardened.k8s.plugins.module_utils.node import change, kubelet, pods, runtime, selinux
@@ -29,6 +30,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.node.selinux_report i
 
 #: What is remembered of how the node was, by owner.
 _RECORD = "/var/lib/hardened-k8s/selinux-{}.json"
+#: As old as the last change of labels or of what runs by them.
+_SETTLED = "/var/lib/hardened-k8s/selinux-{}.settled"
 _DROP_IN = "50-selinux"
 #: Seconds: a switch that nobody may have the time to confirm would never last, and one without any could not be undone.
 _LEAST_HOLD = 30
@@ -46,6 +49,8 @@ _UNKNOWN = {*_PLAIN, "var_run_t"}
 _UNCONFINED = {"initrc_t", "unconfined_service_t", "init_t", "kernel_t", "unconfined_t"}
 
 _CONTAINERD_ROOT, _CONTAINERD_STATE, _KUBELET_ROOT = "/var/lib/containerd", "/run/containerd", "/var/lib/kubelet"
+#: Domains of what kubelet and the runtime call, without which no pod starts; kubelet's own, before it has it.
+_HELPING = {"kubelet_t", "mount_t", "iptables_t", "ifconfig_t", "container_engine_t"}
 #: What else a node has: what is put there, and what its components write all the time, as their domains have it.
 _STATIC = ("/etc/kubernetes", "/etc/cni", "/opt/cni")
 _WRITTEN = ("/var/lib/cni", "/var/lib/etcd", "/var/log/pods", "/var/log/containers")
@@ -53,7 +58,9 @@ _WRITTEN = ("/var/lib/cni", "/var/lib/etcd", "/var/log/pods", "/var/log/containe
 #: but the folders in which kubelet gives a pod its token; and pods that run already have shims in the runtime's former
 #: domain, which it has to reach, or it would lose these pods when it is started anew. What is run in these pods, such as
 #: by kubectl exec or a probe, is handed to runc by such a shim in a file, and its terminal through a socket. Nor may the
-#: mount that kubelet calls put a token, or a part of a volume, where kubelet has the folders of pods.
+#: mount that kubelet calls put a token, or a part of a volume, where kubelet has the folders of pods; nor the runtime
+#: change how what is mounted in a container spreads, where that is a path of the node's of nearly any type: what a pod
+#: may do with it is decided by its own type, once it runs.
 _GAPS = {
     "dockerd_exec_t": """\
 (optional hardened_k8s_shims
@@ -66,6 +73,13 @@ _GAPS = {
 (optional hardened_k8s_mounts
   (allow mount_t container_var_lib_t (dir (getattr mounton search)))
   (allow mount_t container_var_lib_t (file (getattr mounton))))
+(optional hardened_k8s_host_paths
+  (allow dockerd_t file_type (dir (getattr mounton search)))
+  (allow dockerd_t file_type (file (getattr mounton)))
+  (allow dockerd_t file_type (sock_file (getattr mounton)))
+  (allow dockerd_t file_type (chr_file (getattr mounton)))
+  (allow dockerd_t filesystem_type (dir (getattr mounton search)))
+  (allow dockerd_t filesystem_type (file (getattr mounton))))
 (optional hardened_k8s_tokens
   (allow dockerd_t kubernetes_tmpfs_t (dir (getattr open read relabelfrom relabelto search)))
   (allow dockerd_t kubernetes_tmpfs_t (file (getattr open read relabelfrom relabelto)))
@@ -148,8 +162,8 @@ def _is_pattern(text: str) -> bool:
     return True
 
 
-def _record_path(params: Params) -> str:
-    return _RECORD.format(re.sub(r"\W", "_", params["owner"]))
+def _record_path(params: Params, pattern: str = _RECORD) -> str:
+    return pattern.format(re.sub(r"\W", "_", params["owner"]))
 
 
 def _own(params: Params) -> str:
@@ -163,7 +177,7 @@ class _Part:
     def __init__(self, node: Node, params: Params, wanted: Wanted) -> None:
         self.node, self.params, self.wanted = node, params, wanted
         self.mode = selinux.mode(node)
-        self.record_path = _record_path(params)
+        self.record_path, self.settled_path = _record_path(params), _record_path(params, _SETTLED)
         self.record = self._recorded()
         self.programs = _programs(node)
         self.crio = "containerd" not in self.programs and "crio" in self.programs
@@ -173,10 +187,10 @@ class _Part:
         return found
 
     def since(self) -> float:
-        """When that was written down, which is whenever anything was made right; what is denied until then says little."""
-        if "modules" not in self._recorded():  # which this run may have written since it began
+        """When labels, or what runs by them, were last made right; what is denied until then says little."""
+        if not self.node.exists(self.settled_path):
             return float("inf")
-        return os.stat(self.node.real(self.record_path)).st_mtime
+        return os.stat(self.node.real(self.settled_path)).st_mtime
 
     def owned(self) -> t.List[str]:
         """The modules of this owner that are there."""
@@ -228,6 +242,9 @@ class _Plan(_Part):
     def __init__(self, node: Node, modules: t.Sequence[Module], params: Params, wanted: Wanted) -> None:
         super().__init__(node, params, wanted)
         self.enforce = params["stage"] == "enforce"
+        #: One that enforced before anybody declared anything here goes on to, whatever the stage: it is no less hardened.
+        keeps = self.mode.kernel == "enforcing" == self.record.get("kernel", self.mode.kernel)
+        self.to_be = "enforcing" if self.enforce or keeps else "permissive"
         self.everything = params["disable_dontaudit"] and not self.enforce
         self.specs, self.exec_type = self._specs()
         self.modules = [*modules, *self._own_module()]
@@ -312,6 +329,9 @@ class _Plan(_Part):
         differs = self._differs(written, removed, labels, values, restarts)
         if differs or plan(self.node, [*files, *settings]) or "modules" not in self.record:
             files.append(File(self.record_path, self._remembered(labels, values), 0o600))
+        if not self.node.exists(self.settled_path):
+            files.append(File(self.settled_path, "", 0o600))
+        self.policy_differs = bool(written or removed or values)
         self.wanted.files = [*files, *settings, *self._next_boot()]
         self.wanted.differs = differs + self._switch_said()
         self.wanted.effect = lambda _steps: self._effect(written, removed, before, labels, values, restarts)
@@ -345,8 +365,15 @@ class _Plan(_Part):
                 f"booleans ({name})",
                 HardenedError("the policy has no such boolean", "See getsebool -a for all there are"),
             )
-        asked = {name: bool(value) for name, value in self.params["booleans"].items() if name in there}
-        return {name: value for name, value in asked.items() if there[name] != value}
+        asked: t.Dict[str, bool] = {}
+        for name, value in self.params["booleans"].items():
+            try:
+                asked[name] = boolean(value)
+            except TypeError:
+                self.wanted.problem(
+                    f"booleans ({name})", HardenedError(f"{value!r} is neither on nor off", "Write true or false")
+                )
+        return {name: value for name, value in asked.items() if name in there and there[name] != value}
 
     def _restarts(self, labels: Labels, settings: t.Sequence[File]) -> t.List[str]:
         found = self.restarts(labels, settings)
@@ -361,7 +388,9 @@ class _Plan(_Part):
         text = self.node.text(selinux.CONFIG)
         if self.enforce and self.mode.kernel != "enforcing":
             return []
-        return [File(selinux.CONFIG, selinux.configured(text, "enforcing" if self.enforce else "permissive"), None)]
+        if self.to_be == "enforcing" and not self.enforce:
+            return []
+        return [File(selinux.CONFIG, selinux.configured(text, self.to_be), None)]
 
     def _differs(
         self,
@@ -381,10 +410,9 @@ class _Plan(_Part):
         return found
 
     def _switch_said(self) -> t.List[str]:
-        wanted = "enforcing" if self.enforce else "permissive"
-        found = [f"mode: {self.mode.kernel} -> {wanted}"] if self.mode.kernel != wanted else []
+        found = [f"mode: {self.mode.kernel} -> {self.to_be}"] if self.mode.kernel != self.to_be else []
         if found and self.enforce:
-            found.append(f"SELINUX in {selinux.CONFIG}: {self.mode.configured} -> {wanted}, once that is confirmed")
+            found.append(f"SELINUX in {selinux.CONFIG}: {self.mode.configured} -> {self.to_be}, once that is confirmed")
         return found
 
     def _effect(
@@ -400,11 +428,12 @@ class _Plan(_Part):
         first = selinux.install(self.node, self.mode.policy, written, removed, self.everything)
         first += selinux.set_booleans(values)
         first += _relabel(self.node, labels)
-        if not self.enforce and self.mode.kernel == "enforcing":
+        if self.to_be == "permissive" and self.mode.kernel == "enforcing":
             first.insert(0, selinux.switch(self.node, False))
             effect.undo.append(selinux.switch(self.node, True))
-        # what is denied from now on counts
-        effect.do = [*first, ("touch", self.node.real(self.record_path)), *effect.do]
+        # what is denied from now on counts; what the policy alone denies counts from before, as it can still be asked
+        settled = [("touch", self.node.real(self.settled_path))] if labels or restarts else []
+        effect.do = [*first, *settled, *effect.do]
         new = [name for name in written if before[name] is None]
         old = [*(name for name in written if before[name] is not None), *removed]
         effect.lasting = [
@@ -412,7 +441,16 @@ class _Plan(_Part):
             *selinux.set_booleans({name: not value for name, value in values.items()}),
             *selinux.put_back({path: now for path, (now, _then) in labels.items()}, self.node),
         ]
-        effect.verify = lambda: self._verify(restarts)
+        trial = _Trial(self.node)
+        if restarts:
+            effect.first = trial.before
+
+        def verify() -> None:
+            self._verify(restarts)
+            if restarts:
+                trial.after()
+
+        effect.verify = verify
         return effect
 
     def _verify(self, restarts: t.Sequence[str]) -> None:
@@ -445,7 +483,6 @@ class _Plan(_Part):
     def _switch(self) -> None:
         """Enforcing from now on, unless it turns out that something would not work; put back unless it is confirmed."""
         node, hold = self.node, float(self.params["hold"])
-        first = selinux.trial(node)
         known, self.wanted.findings = self.wanted.findings, []
         self.report(switching=True)
         accepted, _problems = parse_acceptances(self.params["accept"], "accept", datetime.date.today())
@@ -458,18 +495,20 @@ class _Plan(_Part):
         if refused:
             return
         on, off = selinux.switch(node, True), selinux.switch(node, False)
-        effect = Effect([on], [off], verify=lambda: _tried(node, first))
+        trial = _Trial(node)
+        effect = Effect([on], [off], first=trial.before, verify=trial.after, heartbeat=True)
         change.apply(node, [], effect, float(self.params["health_timeout"]), hold)
         self.wanted.result.update(pending=True, mode="enforcing")
 
     # -- what is worth knowing
 
     def report(self, switching: bool = False) -> None:
-        """:param switching: whether the policy is as it will be; before, it may log what it is to deny silently."""
+        """:param switching: whether the policy is as it will be; before, it lacks rules, and may log what it is to hide."""
         own = {selinux.type_of(self.node.text("/proc/self/attr/current")), "sshd_t"}
         planned = {re.sub("_exec_t$", "_t", self.exec_type)} if self.exec_type else set()
-        relevant = {*own, *planned, *self.domains.values(), "kubelet_t"} - _UNCONFINED
-        denied = self.enforce and (switching or not selinux.logs_everything(self.node, self.mode.policy))
+        relevant = {*own, *planned, *self.domains.values(), *_HELPING} - _UNCONFINED
+        settled = not self.policy_differs and not selinux.logs_everything(self.node, self.mode.policy)
+        denied = self.enforce and (switching or settled)
         Report(self.node, self.wanted, self.enforce, relevant).make(self.since(), denied)
 
     def _result(self, labels: Labels) -> None:
@@ -498,7 +537,7 @@ class _Undo(_Part):
         settings = self.labelling(False)
         restarts = sorted(self.restarts(labels, settings))
         self.wanted.files = [File(f"{selinux.FOLDER}/{name}.cil", None) for name in names]
-        self.wanted.files += [*settings, *self._config(), File(self.record_path, None)]
+        self.wanted.files += [*settings, *self._config(), File(self.record_path, None), File(self.settled_path, None)]
         self.wanted.differs = [f"module {name}: to be removed" for name in there]
         self.wanted.differs += [f"label of {path}: {now[path]} -> {was}" for path, was in sorted(labels.items())]
         self.wanted.differs += [f"boolean {name}: {not value} -> {value}" for name, value in sorted(values.items())]
@@ -551,8 +590,17 @@ def _escaped(path: str) -> str:
     return path.replace(".", r"\.")
 
 
-def _tried(node: Node, before: str) -> None:
-    """:raises HardenedError: a container could be started before, and cannot now."""
-    now = selinux.trial(node)
-    if now and not before:
-        raise HardenedError(f"no container can be started any more: {now}", "See the denials in the audit log")
+class _Trial:
+    """Whether a container can be started, before a change and after it."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._complaint = node, ""
+
+    def before(self) -> None:
+        self._complaint = selinux.trial(self._node)
+
+    def after(self) -> None:
+        """:raises HardenedError: it could be before, and cannot now."""
+        now = selinux.trial(self._node)
+        if now and not self._complaint:
+            raise HardenedError(f"no container can be started any more: {now}", "See the denials in the audit log")

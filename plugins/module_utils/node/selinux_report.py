@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
-from ansible_collections.hardened.k8s.plugins.module_utils.node import api, pods, selinux
+from ansible_collections.hardened.k8s.plugins.module_utils.node import api, kubelet, pods, selinux
 from ansible_collections.hardened.k8s.plugins.module_utils.node.module import Wanted
 from ansible_collections.hardened.k8s.plugins.module_utils.node.node import Node
 from ansible_collections.hardened.k8s.plugins.module_utils.node.selinux import Denial
@@ -56,7 +56,15 @@ class Report:
     def _ask(self) -> t.List[t.Dict[str, t.Any]]:
         try:
             return api.Api(self.node).pods()
-        except HardenedError:
+        except HardenedError as error:
+            if kubelet.is_running(self.node) and self.node.exists(kubelet.kubeconfig_path(self.node)):
+                self._tell(
+                    "selinux/api-silent",
+                    Ref("Node", "", ""),
+                    f"the API server cannot be asked whether this node stays Ready, nor what its pods use: {error.message}",
+                    "See that the node reaches it, or accept that this is not known",
+                    refuse=self.enforce,
+                )
             return []
 
     def make(self, since: float, refuse: bool) -> None:
@@ -65,8 +73,18 @@ class Report:
         :param since: when labels were made right; what was denied before says nothing any more.
         :param refuse: whether what would be denied keeps the node from enforcing.
         """
-        for denial in selinux.denials(self.node, since):
-            self._denied(denial, refuse)
+        denials, lost = selinux.denials(self.node, since)
+        for denial in denials:
+            if not selinux.is_allowed(self.node, denial):  # by a rule that has come since
+                self._denied(denial, refuse)
+        if lost and refuse:
+            self._tell(
+                "selinux/log-incomplete",
+                Ref("Node", "", ""),
+                "the kernel denied more than it could log, so that what would be denied is not all known",
+                "Install auditd, or raise its backlog and rate limits, and observe again",
+                refuse=True,
+            )
         self._unconfined()
         self._same_categories()
         self._host_paths()
@@ -182,17 +200,17 @@ class Report:
         """Pods of this node that could not have a volume at the same time, once it is mounted with its label.
 
         As KEP-1710 has it, which holds for every volume from Kubernetes 1.37 on: a volume has one label, that of the pod
-        that came first; others wait until it is gone, unless both asked to have files labelled one by one.
+        that came first; others wait until it is gone, unless all of them ask to have files labelled one by one.
         """
         claims: t.Dict[t.Tuple[str, str], t.Dict[str, t.Set[str]]] = {}
+        mounted: t.Set[t.Tuple[str, str]] = set()
         for _uid, pod in self._pods():
             space, name = pods.place(pod)
-            if _policy(pod) == "Recursive":
-                continue
             for claim in _claims(pod):
                 claims.setdefault((space, claim), {}).setdefault(_level(pod), set()).add(name)
+                mounted |= set() if _policy(pod) == "Recursive" else {(space, claim)}
         for (space, claim), by_label in sorted(claims.items()):
-            if len(by_label) > 1:
+            if len(by_label) > 1 and (space, claim) in mounted:
                 shown = (f"{', '.join(sorted(names))}: {label or 'none'}" for label, names in sorted(by_label.items()))
                 self._tell(
                     "selinux/shared-volume",

@@ -10,6 +10,7 @@ import typing as t
 from unittest import mock
 
 import pytest
+from ansible_collections.hardened.k8s.plugins.module_utils.node import api
 
 from tests.support.modules import Result
 from tests.support.nodes import CONTAINER, POD, FakeNode
@@ -64,6 +65,7 @@ def test_check_mode_shows_every_file_and_touches_nothing(node: FakeNode) -> None
 
 def test_where_the_parser_is_yet_to_be_installed_check_mode_shows_every_file(node: FakeNode) -> None:
     (node.bin / "apparmor_parser").unlink()
+    node.write("/sys/kernel/security/apparmor/profiles", "")
     node.write("/proc/200/comm", "containerd\n")
     path = mock.patch.object(FakeNode, "path", f"{node.bin}:/bin")  # this machine may have one
     with path:
@@ -227,7 +229,22 @@ def test_on_a_host_with_selinux_the_other_role_is_named(fake: FakeNode) -> None:
     assert "Use the role hardened.k8s.selinux" in sync(fake, _WEB)["msg"]
 
 
-def test_a_runtime_that_is_older_than_the_parser_looks_again(node: FakeNode) -> None:
+@pytest.fixture
+def without(node: FakeNode) -> FakeNode:
+    """Its runtime has not loaded a profile of its own, as it looked for AppArmor when that was not there yet."""
+    node.write("/sys/kernel/security/apparmor/profiles", "")
+    return node
+
+
+def test_a_parser_that_was_upgraded_is_no_reason_to_restart_anything(node: FakeNode) -> None:
+    node.write("/proc/200/comm", "containerd\n")
+    node.write("/proc/stat", "btime 1000\n")
+    node.write("/proc/200/stat", f"200 (containerd) S{' 0' * 18} 100 0\n")
+    assert sync(node, _WEB)["restarted"] == []
+
+
+def test_a_runtime_that_is_older_than_the_parser_looks_again(without: FakeNode) -> None:
+    node = without
     node.write("/proc/200/comm", "containerd\n")
     node.write("/proc/stat", "btime 1000\n")
     node.write("/proc/200/stat", f"200 (containerd) S{' 0' * 18} 100 0\n")
@@ -236,7 +253,8 @@ def test_a_runtime_that_is_older_than_the_parser_looks_again(node: FakeNode) -> 
     assert node.restarts() == ["containerd.service"]
 
 
-def test_one_whose_restart_would_end_its_containers_is_left_alone(node: FakeNode) -> None:
+def test_one_whose_restart_would_end_its_containers_is_left_alone(without: FakeNode) -> None:
+    node = without
     node.write("/proc/200/comm", "containerd\n")
     node.write("/proc/200/cgroup", "0::/system.slice/k3s.service\n")
     node.write("/proc/stat", "btime 1000\n")
@@ -245,6 +263,22 @@ def test_one_whose_restart_would_end_its_containers_is_left_alone(node: FakeNode
     assert "k3s.service has KillMode=control-group" in sync(node, _WEB)["msg"]
     node.write("/units/k3s.service", "ActiveState=active\nKillMode=process\n")
     assert sync(node, _WEB)["restarted"] == ["k3s.service"]
+
+
+def test_a_log_that_is_not_complete_keeps_it_from_being_enforced(node: FakeNode) -> None:
+    sync(node, _WEB, stage="observe")
+    node.program("journalctl", "#!/bin/sh\necho 'net_ratelimit: 12 callbacks suppressed'\n")
+    assert sync(node, _WEB, check=True)["changed"], "that is another one's"
+    node.program("journalctl", "#!/bin/sh\necho 'kauditd_printk_skb: 12 callbacks suppressed'\n")
+    assert "(apparmor/log-incomplete)" in sync(node, _WEB)["msg"]
+
+
+def test_one_that_confines_a_container_of_nobodys_pod_stays(node: FakeNode) -> None:
+    sync(node, _WEB)
+    node.write("/proc/77/attr/current", "k8s.web.v1 (enforce)\n")
+    (finding,) = [f for f in sync(node)["findings"] if f["rule"] == "apparmor/still-used"]
+    assert finding["affected"] == ["processes of no pod"]
+    assert "k8s.web.v1 (enforce)" in node.loaded()
 
 
 def test_containerd_that_reads_another_file_is_judged_by_that(node: FakeNode) -> None:
@@ -317,3 +351,16 @@ def test_to_take_back_asks_nothing_of_a_kernel(fake: FakeNode) -> None:
     result = sync(fake, state="absent")
     assert result.get("changed"), result
     assert not (fake.root / "etc/apparmor.d/k8s.web.v1").exists()
+
+
+def test_a_label_of_a_profile_that_is_no_more_goes_although_the_run_that_removed_it_could_not_say_so(
+    node: FakeNode,
+) -> None:
+    said: list[dict[str, t.Any]] = []
+    labels = {"hardened.k8s/apparmor-web.v1": "enforce", "hardened.k8s/apparmor-gone.v1": "enforce", "zone": "a"}
+    with node.server() as server, mock.patch.object(api, "heartbeat", return_value=None):
+        server.return_value.node = mock.Mock(return_value={"metadata": {"labels": labels}})
+        server.return_value.label = mock.Mock(side_effect=lambda changed: said.append(dict(changed)))
+        result = sync(node, _WEB)
+    assert not result.get("failed"), result
+    assert said == [{"hardened.k8s/apparmor-gone.v1": None}]

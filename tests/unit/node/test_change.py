@@ -226,12 +226,13 @@ def test_a_change_that_nobody_confirms_is_put_back_by_its_timer(prepared: FakeNo
     assert prepared.settings() == before
     assert prepared.restarts() == ["kubelet.service", "kubelet.service"]
     with pytest.raises(HardenedError, match="there is no change to confirm"):
-        change.confirm(node)
+        change.held(node)
 
 
 def test_a_change_that_is_confirmed_stays(prepared: FakeNode) -> None:
     node = prepared.node()
     change.apply(node, plan(node, _WANTED), change.restart("kubelet.service"), seconds=1, hold=300)
+    change.held(node)
     change.confirm(node)
     assert plan(node, _WANTED) == []
     assert leftovers(prepared) == []

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 import typing as t
 from unittest import mock
 
@@ -255,6 +257,8 @@ def test_what_was_logged_is_read_from_all_of_the_daemons_files_and_of_this_boot_
     sync(node, _WEB, stage="observe")
     node.program("journalctl", "#!/bin/sh\n")
     node.write("/proc/stat", "btime 1700000000\n")
+    for path in (node.root / "var/lib/kubelet/seccomp/k8s").iterdir():
+        os.utime(path, (1700000000, 1700000000))  # what was logged before it was written was of others
     record = 'type=SECCOMP msg=audit({}.5:7): pid=99 comm="sh" sig=0 arch=c000003e syscall={} code=0x7ffc0000\n'
     node.write("/var/log/audit/audit.log.2", record.format(1699999999, 41) + record.format(1700000001, 165))
     node.write("/var/log/audit/audit.log", record.format(1700000002, 101))
@@ -267,6 +271,36 @@ def test_a_name_that_the_library_does_not_know_is_refused(node: FakeNode) -> Non
     result = sync(node, {"name": "web", "profile": wrong})
     assert "(seccomp/unknown-syscall)" in result["msg"]
     assert "raed" in result["msg"]
+
+
+def test_what_is_changed_in_a_base_is_another_version(node: FakeNode) -> None:
+    """A pod that uses it would get another filter when it starts the next time."""
+    declared = {"name": "web", "deny": ["mkdir"]}
+    assert sync(node, declared)["changed"]
+    refused = sync(node, {**declared, "deny": ["mkdir", "write"]})
+    assert "k8s/web.v1.json is there with another content" in refused["msg"]
+    assert not sync(node, declared)["changed"]
+    assert sync(node, {**declared, "deny": ["mkdir", "write"], "version": 2})["changed"]
+
+
+def test_a_profile_that_logs_what_it_allows_can_be_enforced_no_less_than_another(node: FakeNode) -> None:
+    """What it let through while it was observed counts; what it logs once it is enforced does not."""
+    logs = {**_PROFILE, "syscalls": [*_PROFILE["syscalls"], {"names": ["ptrace"], "action": "SCMP_ACT_LOG"}]}
+    profile = {"name": "web", "profile": logs}
+    sync(node, profile, stage="observe")
+    record = f'type=SECCOMP msg=audit({time.time() + 9:.0f}.5:7): pid=99 comm="sh" sig=0 arch=c000003e syscall=165 code=0x7ffc0000\n'
+    node.write("/var/log/audit/audit.log", record)
+    assert "(seccomp/would-deny)" in sync(node, profile)["msg"]
+    (node.root / "var/log/audit/audit.log").unlink()
+    assert sync(node, profile)["changed"]
+    node.write("/var/log/audit/audit.log", record)
+    assert not sync(node, profile).get("failed")
+
+
+def test_a_log_that_is_not_complete_keeps_it_from_being_enforced(node: FakeNode) -> None:
+    sync(node, _WEB, stage="observe")
+    node.program("journalctl", "#!/bin/sh\necho 'kauditd_printk_skb: 12 callbacks suppressed'\n")
+    assert "(seccomp/log-incomplete)" in sync(node, _WEB)["msg"]
 
 
 @pytest.mark.parametrize("option", ["deny", "allow"])

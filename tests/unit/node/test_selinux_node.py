@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 import time
 import typing as t
@@ -269,6 +271,105 @@ def test_what_is_denied_once_labels_are_right_counts_in_the_same_run(node: FakeN
     assert not enforcing(node)
 
 
+def test_what_was_denied_while_it_was_observed_keeps_it_from_enforcing(node: FakeNode) -> None:
+    """Although the run that is to enforce changes the policy, which now denies again without a word what it may."""
+    make(node, stage="observe")
+    settled = node.root / "var/lib/hardened-k8s/selinux-selinux_node.settled"
+    os.utime(settled, (time.time() - 1000, time.time() - 1000))
+    denied(node, "dockerd_t", "kubernetes_tmpfs_t", "relabelfrom", "dir", when=time.time() - 500)
+    refused = make(node, modules=[{"name": "other", "cil": "(allow a_t b_t (file (read)))"}])
+    assert "selinux/would-deny" in refused["msg"]
+    assert (enforcing(node), node.modules()) == (False, [_OWN, "other"])
+
+
+def test_what_the_policy_allows_by_now_does_not_count(node: FakeNode) -> None:
+    make(node, stage="observe")
+    denied(node, "dockerd_t", "kubernetes_tmpfs_t", "relabelfrom", "dir")
+    with mock.patch.object(selinux, "allows", return_value=True):
+        assert make(node)["pending"]
+
+
+@pytest.mark.parametrize("domain", ["mount_t", "iptables_t"])
+def test_what_kubelet_calls_matters_as_kubelet_does(node: FakeNode, domain: str) -> None:
+    make(node, stage="observe")
+    denied(node, domain, "container_var_lib_t", "mounton", "dir")
+    assert "selinux/would-deny" in make(node)["msg"]
+
+
+def test_a_log_that_is_not_complete_keeps_it_from_enforcing(node: FakeNode) -> None:
+    make(node, stage="observe")
+    node.program("journalctl", "#!/bin/sh\necho 'audit: rate limit exceeded'\n")
+    assert "selinux/log-incomplete" in make(node)["msg"]
+    assert not enforcing(node)
+
+
+def test_an_api_server_that_cannot_be_asked_keeps_it_from_enforcing_unless_that_is_accepted(node: FakeNode) -> None:
+    """Nobody could say whether the node stays Ready, nor which pods use what of the node's files."""
+    node.write("/etc/kubernetes/kubelet.conf", "server: https://192.0.2.1:6443\ncertificate-authority-data: none\n")
+    assert "(selinux/api-silent)" in make(node)["msg"]
+    assert not enforcing(node)
+    risk = {"rule": "selinux/api-silent", "kind": "Node", "reason": "Known", "expires": "2999-01-01"}
+    assert make(node, accept=[risk])["pending"]
+
+
+def test_a_switch_after_which_something_is_denied_is_put_back_instead_of_confirmed(node: FakeNode) -> None:
+    make(node)
+    denied(node, "dockerd_t", "kubernetes_tmpfs_t", "relabelfrom", "dir")
+    refused = make(node, confirm=True)
+    assert "selinux/would-deny" in refused["msg"]
+    assert "it was put back" in refused["msg"]
+    assert (enforcing(node), next_boot(node)) == (False, "permissive")
+    assert "there is no change to confirm" in make(node, confirm=True)["msg"]
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_switch_after_which_kubelet_says_no_more_is_put_back(node: FakeNode, renewed: bool) -> None:
+    """The API server has it as Ready for some time, whatever has become of it."""
+    beats = itertools.count() if renewed else itertools.repeat(0)
+    last = mock.Mock(side_effect=lambda _node: (True, str(next(beats))))
+    make(node, stage="observe")
+    with mock.patch.object(api, "heartbeat", last):
+        result = make(node, health_timeout=1)
+    assert enforcing(node) is renewed
+    assert ("kubelet has not told the API server anew that it is Ready" in result.get("msg", "")) is not renewed
+
+
+def test_a_node_that_is_not_ready_is_not_confirmed(node: FakeNode) -> None:
+    make(node)
+    with mock.patch.object(api, "heartbeat", return_value=(False, "")):
+        assert "the node is not healthy" in make(node, confirm=True)["msg"]
+    assert next_boot(node) == "permissive"
+
+
+def test_one_that_enforced_before_anybody_came_goes_on_to_when_observed(fake: FakeNode) -> None:
+    fake.selinux("enforcing")
+    result = make(fake, stage="observe")
+    assert not result.get("failed"), result
+    assert (enforcing(fake), next_boot(fake), result["mode"]) == (True, "enforcing", "enforcing")
+    assert not make(fake, stage="observe")["changed"]
+
+
+def test_one_that_enforces_already_has_to_go_on_starting_containers(fake: FakeNode) -> None:
+    fake.selinux("enforcing")
+    before, labels = files(fake), fake.labels()
+    fails = "[ ! -e {root}/etc/containerd/conf.d/50-selinux.toml ] || {{ echo no; exit 1; }}"
+    fake.program("ctr", f"#!/bin/sh\ncase \"$*\" in *'images list'*) echo a/pause:3 ;; *' run '*) {fails} ;; esac\n")
+    result = make(fake)
+    assert "no container can be started any more" in result["msg"]
+    assert (files(fake), fake.labels()) == (before, labels)
+
+
+@pytest.mark.parametrize(("value", "then"), [("off", "0 0"), ("no", "0 0"), ("on", "1 1"), (True, "1 1")])
+def test_a_boolean_means_what_is_written(node: FakeNode, value: t.Any, then: str) -> None:
+    make(node, stage="observe", booleans={"container_manage_cgroup": value})
+    assert node.read("/sys/fs/selinux/booleans/container_manage_cgroup") == then
+
+
+def test_a_boolean_that_is_neither_is_refused(node: FakeNode) -> None:
+    refused = make(node, stage="observe", booleans={"container_manage_cgroup": "maybe"})
+    assert "booleans (container_manage_cgroup): 'maybe' is neither on nor off" in refused["msg"]
+
+
 def test_below_enforce_what_is_denied_without_a_word_is_logged(node: FakeNode) -> None:
     silent = node.root / "var/lib/selinux/default/active/disable_dontaudit"
     make(node, stage="observe")
@@ -368,7 +469,7 @@ def test_the_journal_is_asked_for_what_counts_and_no_more(node: FakeNode) -> Non
     make(node, stage="observe")
     make(node, stage="observe")
     asked = [line for line in node.read("/commands").splitlines() if line.startswith("journalctl")]
-    since = int((node.root / "var/lib/hardened-k8s/selinux-selinux_node.json").stat().st_mtime)
+    since = int((node.root / "var/lib/hardened-k8s/selinux-selinux_node.settled").stat().st_mtime)
     assert asked
     assert all(f"--since=@{since}" in line or f"--since=@{since + 1}" in line for line in asked), asked
 
@@ -441,7 +542,10 @@ def test_pods_that_share_a_volume_with_different_labels_are_told(node: FakeNode)
     assert finding.rule == "selinux/shared-volume"
     assert finding.affected == ("a: level=s0:c1,c2", "b: level=s0:c3,c4")
     assert report(node, claim("a", **level), claim("b", **level)) == []
-    assert report(node, claim("a", **level), claim("b", seLinuxChangePolicy="Recursive")) == []
+    recursive = {"seLinuxChangePolicy": "Recursive"}
+    (finding,) = report(node, claim("a", **level), claim("b", **recursive))
+    assert finding.affected == ("b: none", "a: level=s0:c1,c2"), "one of them has it mounted with its label"
+    assert report(node, claim("a", **level, **recursive), claim("b", **recursive)) == []
 
 
 @pytest.mark.parametrize(
