@@ -16,14 +16,15 @@ description:
     and seen in the kernel's own list with their mode.
   - A profile called V(web) of version 2 is known to pods as C(k8s.web.v2). Its rules are never changed in place, since
     that would change running containers - other rules need another version. Its mode may change.
-  - A profile that is no longer declared is removed once no pod of this node asks for it or is confined by it.
+  - A profile that is no longer declared is removed once no pod of this node asks for it, and no process is confined by
+    it.
   - What is denied to every container by the runtime's own profile is denied by these, too, and signals from the
     runtime are let through, without which a pod would never end.
   - A node that cannot confine pods is refused, with the reason - another security module, a runtime within a container,
     C(disable_apparmor) of containerd, C(apparmor_profile = "unconfined") of CRI-O. A runtime that was started before
     the parser was installed is restarted, since it looks for that only once.
-  - The findings are C(apparmor/would-deny), refused at stage V(enforce), and C(apparmor/unconfined),
-    C(apparmor/not-loaded), C(apparmor/still-used) and C(apparmor/not-labelled).
+  - The findings are C(apparmor/would-deny) and C(apparmor/log-incomplete), refused at stage V(enforce), and
+    C(apparmor/unconfined), C(apparmor/not-loaded), C(apparmor/still-used) and C(apparmor/not-labelled).
 extends_documentation_fragment:
   - hardened.k8s.node
   - hardened.k8s.node.staged

@@ -19,9 +19,10 @@ description:
     another content needs another version. Its stage may change, which reaches containers that are started afterwards.
   - A profile that is no longer declared is removed once no pod of this node asks for it.
   - A profile can be made from the one that the installed runtime has, with less or more in it, such as without
-    V(AF_ALG) sockets on the day on which the kernel has a hole there.
-  - The findings are C(seccomp/would-deny) and C(seccomp/unknown-syscall), refused at stage V(enforce), and
-    C(seccomp/started-before), C(seccomp/privileged), C(seccomp/unconfined), C(seccomp/not-there),
+    V(AF_ALG) sockets on the day on which the kernel has a hole there. After an upgrade of the runtime it follows that;
+    other changes of it need another version.
+  - The findings are C(seccomp/would-deny), C(seccomp/log-incomplete) and C(seccomp/unknown-syscall), refused at stage
+    V(enforce), and C(seccomp/started-before), C(seccomp/privileged), C(seccomp/unconfined), C(seccomp/not-there),
     C(seccomp/not-checked), C(seccomp/still-used) and C(seccomp/record-incomplete).
 extends_documentation_fragment:
   - hardened.k8s.node

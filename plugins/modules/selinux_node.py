@@ -19,13 +19,15 @@ description:
     is known to lack is added. containerd or CRI-O is told to label containers, each with categories of its own. All that
     is local to the policy goes into it by one transaction, as a module in CIL of priority 400.
   - The second one is the switch to enforcing. It is refused while something was logged that would be denied to the
-    node's own components, to containers or to whoever connects. After it, a container has to start, and the node has to
-    be as healthy as before. It is put back after O(hold) seconds unless a call with O(confirm) comes in over a connection
-    that was made since. Only then the next boot is enforcing, too.
+    node's own components, to containers or to whoever connects. After it, a container has to start, kubelet has to tell
+    the API server anew that the node is Ready, and the node has to be as healthy as before. It is put back after O(hold)
+    seconds unless a call with O(confirm) comes in over a connection that was made since, and at once where that call
+    finds a reason not to enforce. Only then the next boot is enforcing, too.
   - SELinux that is switched off is never made enforcing at once. The next boot is permissive and labels every file;
     RV(reboot_required) says that it is needed.
-  - The findings are C(selinux/would-deny) and C(selinux/host-path), refused at stage V(enforce), and
-    C(selinux/denied-elsewhere), C(selinux/started-before), C(selinux/same-categories) and C(selinux/shared-volume).
+  - The findings are C(selinux/would-deny), C(selinux/host-path), C(selinux/log-incomplete) and C(selinux/api-silent),
+    refused at stage V(enforce), and C(selinux/denied-elsewhere), C(selinux/started-before), C(selinux/same-categories)
+    and C(selinux/shared-volume).
 extends_documentation_fragment:
   - hardened.k8s.node
   - hardened.k8s.node.staged
@@ -39,8 +41,9 @@ options:
     default: selinux_node
   stage:
     description:
-      - At V(observe) and V(warn) the node is permissive. What would be denied is logged and reported as findings, at
-        V(warn) also as Ansible's warnings. V(enforce) denies.
+      - At V(observe) and V(warn) the node is permissive, unless it enforced before this module came, which it goes on to
+        do. What would be denied is logged and reported as findings, at V(warn) also as Ansible's warnings. V(enforce)
+        denies.
   confirm:
     description:
       - Confirm the switch that an earlier call has made, and write down the mode for the next boot.

@@ -42,7 +42,7 @@ class Api:
         self._open = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        self._token = _value(settings, "token")
+        self._token = _value(settings, "token") or _asked_for(node, settings)
 
     def request(self, method: str, path: str, body: t.Any = None, kind: str = "application/json") -> t.Any:
         """:raises HardenedError: what it answers instead."""
@@ -123,6 +123,31 @@ def _value(settings: str, key: str) -> str:
     """A value of a kubeconfig as kubeadm and kubelet write it, which has each key once."""
     found = re.search(rf"^[\s-]*{re.escape(key)}:\s*[\"']?([^\s\"']+)", settings, re.MULTILINE)
     return found.group(1) if found else ""
+
+
+def _asked_for(node: Node, settings: str) -> str:
+    """The token that a program gives, where the kubeconfig names one, as on nodes of EKS.
+
+    Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+
+    :raises HardenedError: it gives none.
+    """
+    block = re.search(r"^(\s*)exec:\s*\n((?:\1[ \t-]+.*(?:\n|$))*)", settings, re.MULTILINE)
+    if not block:
+        return ""
+    said = block.group(2)
+    program = _value(said, "command")
+    listed = re.search(r"^\s*args:\s*\n((?:\s*-\s.*(?:\n|$))*)", said, re.MULTILINE)
+    arguments = [line.strip()[1:].strip().strip("\"'") for line in listed.group(1).splitlines()] if listed else []
+    names = re.findall(r"^\s*-\s+name:\s*[\"']?([^\s\"']+)[\"']?\s*\n\s*value:\s*[\"']?([^\n\"']*)", said, re.MULTILINE)
+    environ = [f"{name}={value.strip()}" for name, value in names]
+    asked = {"apiVersion": _value(said, "apiVersion"), "kind": "ExecCredential", "spec": {"interactive": False}}
+    environ.append(f"KUBERNETES_EXEC_INFO={json.dumps(asked)}")
+    done = node.run("env", *environ, program, *arguments, check=False, seconds=60)
+    try:
+        return str(json.loads(done.out)["status"]["token"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise HardenedError(f"{program}, which kubelet's kubeconfig names, gives no token") from error
 
 
 def _identify(node: Node, settings: str, context: ssl.SSLContext) -> None:
