@@ -89,7 +89,11 @@ def up() -> int:
         print("\n".join(f"{name}: {before[name]} -> {after[name]}" for name in after))
     if shop:
         heading("Who reaches whom: every service calls every other one")
-        print(f"{verdict(Shop(shop).reach('3s'))}, {len(CALLS)} calls and no other")
+        found = verdict(Shop(shop).reach("3s"))
+        print(f"{found}, {len(CALLS)} calls and no other" if not any(found) else found)
+        if any(found):
+            print("\nThe demo failed: what is declared is not what is reached.", file=sys.stderr)
+            return 1
     heading("It is yours")
     print(f"look around:  export KUBECONFIG={kubeconfig()}")
     print(f"end it:       make demo-down{' DEMO_USE_KUBECONFIG=1' if FOREIGN else ''}")
@@ -121,6 +125,7 @@ def for_nodes(nodes: Nodes) -> list[str]:
 def confinement(nodes: Nodes, prefix: str) -> dict[str, str]:
     """Machine -> what confines a pod that asks for nothing, as its own first process is told."""
     pods = Pods(nodes)
+    nodes.kubectl("delete", "pods", "--all", "--force", "--grace-period=0")  # of a run before this one
     asked = {name: f"{prefix}-{name}" for name in nodes.fleet.names}
     for name, pod in asked.items():
         pods.create(pod, name)

@@ -32,6 +32,7 @@ from tests.gates.environment import ROOT, community_collections
 from tests.support.examples import OBJECTS, tenant
 from tests.support.modules import run_module, spawn_module
 from tests.testbed.control_plane import AuditMark, ControlPlane
+from tests.testbed.modes import remove_orphans
 
 WORKERS = 8
 LOOPED = 36
@@ -246,6 +247,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="a small run that writes no file")
     smoke = parser.parse_args().smoke
+    remove_orphans("bench-")  # of runs that were killed
     cluster = ControlPlane(f"bench-{os.getpid()}")
     try:
         cluster.up()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.support.modules import run_playbook
 from tests.testbed.machines import Machines
+from tests.testbed.modes import remove_orphans
 
 _PROFILES = 30
 _ROUNDS = 3
@@ -63,6 +64,7 @@ def measure(machines: Machines, scratch: Path, play: Play) -> float:
 
 
 def main() -> None:
+    remove_orphans("bench-")  # of runs that were killed
     machines = Machines(f"bench-nodes-{os.getpid()}", machines="apparmor")
     rows: dict[str, list[float]] = {}
     try:

@@ -23,7 +23,7 @@ from tests.testbed.versions import KUBERNETES
 @pytest.fixture
 def instance(cluster: ControlPlane, prefix: str) -> t.Iterator[ControlPlane]:
     """Another one, which is not up yet."""
-    another = ControlPlane(prefix, cluster.kubernetes)
+    another = ControlPlane(f"test-{os.getpid()}-{prefix}", cluster.kubernetes)
     yield another
     another.down()
 

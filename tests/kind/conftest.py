@@ -31,9 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @contextlib.contextmanager
 def running(network: str) -> t.Iterator[Kind]:
-    prefix = f"test-{network}-"
-    remove_orphans(prefix)  # of runs that were killed
-    cluster = Kind(f"{prefix}{os.getpid()}", network=network)
+    remove_orphans("test-")  # of runs that were killed
+    cluster = Kind(f"test-{network}-{os.getpid()}", network=network)
     try:
         yield cluster.up()
     finally:

@@ -15,7 +15,6 @@ from tests.support.shells import Pods
 from tests.testbed.machines import Nodes
 from tests.testbed.modes import remove_orphans
 
-_INSTANCES = "test-nodes-"
 #: The name of one that stays, for the same test again and again.
 _KEPT = os.environ.get("HARDENED_K8S_TEST_NODES", "")
 
@@ -26,17 +25,23 @@ def started() -> list[Nodes]:
     return []
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_orphans() -> None:
+    """Nothing of runs that were killed is left."""
+    remove_orphans("test-")
+
+
 @pytest.fixture(scope="session")
 def nodes(started: list[Nodes]) -> t.Iterator[Nodes]:
-    if not _KEPT:
-        remove_orphans(_INSTANCES)  # of runs that were killed
-    instance = Nodes(_KEPT or f"{_INSTANCES}{os.getpid()}")
+    instance = Nodes(_KEPT or f"test-nodes-{os.getpid()}")
     try:
         started.append(instance.up())
         yield instance
     finally:
         if not _KEPT:
             instance.down()
+        elif instance.is_up():
+            instance.only(*instance.fleet.names)  # none stays paused, as nobody would know
 
 
 @pytest.fixture(autouse=True)

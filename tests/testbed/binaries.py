@@ -209,8 +209,8 @@ def digest(sources: t.Iterable[Path], flags: str) -> str:
 
 
 @contextlib.contextmanager
-def alone(directory: Path) -> t.Iterator[None]:
-    """In that directory, which is made, one process at a time."""
+def alone(directory: Path) -> t.Iterator[int]:
+    """In that directory, which is made, one process at a time, and as long as it or a child has that file open."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:
@@ -218,7 +218,7 @@ def alone(directory: Path) -> t.Iterator[None]:
         except BlockingIOError:
             say(f"waiting for another process that is making {directory.name}")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 def _compile(

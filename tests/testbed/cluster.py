@@ -17,6 +17,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 import typing as t
 import urllib.request
 from pathlib import Path
@@ -30,6 +31,9 @@ C = t.TypeVar("C", bound="Cluster")
 
 #: What an instance is, while it is brought up and from then on.
 _BEGUN, _DESCRIPTION = "begun.json", "description.json"
+#: What is kept of an instance that did not come up, and for how many seconds.
+_LOGS = ("*.log", "*/*.log", "machines/*/*.log", "logs/**/*")
+_KEPT = 7 * 86400
 
 
 class StartError(Exception):
@@ -73,6 +77,7 @@ class Cluster(abc.ABC):
                 (self.directory / _BEGUN).rename(self.directory / _DESCRIPTION)
             except BaseException:
                 self._stop()  # the logs stay
+                self._keep_logs()
                 raise
         return self
 
@@ -81,6 +86,23 @@ class Cluster(abc.ABC):
         with _alone(self.directory):
             self._clear()
             self.directory.rmdir()
+
+    @property
+    def failed(self) -> Path:
+        """Where the logs are of the last start that failed, also when the instance has been taken down since."""
+        return home().parent / "failed" / self.name
+
+    def _keep_logs(self) -> None:
+        shutil.rmtree(self.failed, ignore_errors=True)
+        for other in self.failed.parent.glob("*"):
+            if other.stat().st_mtime < time.time() - _KEPT:
+                shutil.rmtree(other, ignore_errors=True)
+        for log in (path for pattern in _LOGS for path in self.directory.glob(pattern)):
+            kept = self.failed / log.relative_to(self.directory)
+            with contextlib.suppress(OSError):  # a socket, or gone meanwhile
+                if log.is_file():
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(log, kept)
 
     @abc.abstractmethod
     def is_up(self) -> bool:

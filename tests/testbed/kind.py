@@ -108,8 +108,8 @@ class Kind(Cluster):
         wanted = ["--config", str(self.directory / "kind.json"), "--kubeconfig", str(self.directory / "kind.yml")]
         if self._kind("create", "cluster", "--retain", *wanted):
             said = (self.directory / "kind.log").read_text()[-2000:]
-            logs = self.directory / "logs"
-            self._kind("export", "logs", str(logs))
+            self._kind("export", "logs", str(self.directory / "logs"))
+            logs = self.failed / "logs"
             raise StartError(f"kind could not create {self.name}; the nodes' logs are in {logs}; it said:\n{said}")
         self.daemon.forward(_FORWARD, port, "127.0.0.1", port)
         self._credentials_of_kind()

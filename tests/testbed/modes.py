@@ -36,8 +36,8 @@ def instances() -> list[Cluster]:
 
 
 def remove_orphans(prefix: str) -> None:
-    """Take down the instances named ``<prefix><id>`` for the process that made them, where that has ended."""
+    """Take down the instances with that prefix whose name has the id of the process that made them, if that has ended."""
     for orphan in instances():
-        maker = orphan.name[len(prefix) :]
-        if orphan.name.startswith(prefix) and maker.isdigit() and not started(int(maker)):
+        makers = [int(part) for part in orphan.name[len(prefix) :].split("-") if part.isdigit()]
+        if orphan.name.startswith(prefix) and makers and not any(map(started, makers)):
             orphan.down()

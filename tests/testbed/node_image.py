@@ -23,6 +23,7 @@ from tests.gates.environment import cache, say
 from tests.testbed import binaries, crds, packages
 from tests.testbed.cluster import StartError
 from tests.testbed.daemon import Daemon, output
+from tests.testbed.emulator import TIED
 from tests.testbed.images import Files, Image, Link, add, layer, save
 from tests.testbed.processes import Processes
 from tests.testbed.versions import AGNHOST, COREDNS, ETCD, KUBERNETES, PAUSE
@@ -97,12 +98,12 @@ def _debian() -> Path:
     home = cache() / "testbed" / f"debian-{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     with binaries.alone(home):
         if not (home / "root.tar").exists():
-            packages.need(mmdebstrap="mmdebstrap")
+            packages.need(mmdebstrap="mmdebstrap", setpriv="util-linux")
             start = time.monotonic()
             say("fetching Debian packages for the node image")
             settle = "; ".join(_SETTLE.strip().splitlines())
             nft = "ldd /usr/sbin/nft | grep -o '/[^ ]*' | xargs tar --create --dereference /usr/sbin/nft"
-            command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES.split())}"]
+            command = [*TIED, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES.split())}"]
             # whatever a crash leaves is made anew, so nothing need be on the disk at once
             command += ["--dpkgopt=force-unsafe-io", *(f"--dpkgopt=path-exclude={path}" for path in _LEFT_OUT.split())]
             command += [f"--customize-hook=chroot \"$1\" sh -c '{settle}'"]

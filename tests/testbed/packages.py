@@ -19,6 +19,7 @@ from tests.testbed.cluster import StartError
 
 #: What starts a service that has just been installed asks this first.
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_NO = "#!/bin/sh\n# of the test bed of hardened.k8s, while it installs packages\nexit 101\n"
 
 
 def need(**programs: str) -> None:
@@ -35,10 +36,10 @@ def need(**programs: str) -> None:
     if not shutil.which("apt-get"):
         raise StartError(f"there is no apt-get here to install what is missing: {names} (Debian's names)")
     # apt-get does not wait for another one that reads the lists of packages
-    with binaries.alone(cache() / "testbed" / "debian-packages"):
+    with binaries.alone(cache() / "testbed" / "debian-packages") as lock:
         missing = _missing(programs)  # still, after whoever was at it
         if missing:
-            _install(missing)
+            _install(missing, lock)
 
 
 def _missing(programs: t.Mapping[str, str]) -> list[str]:
@@ -48,14 +49,14 @@ def _missing(programs: t.Mapping[str, str]) -> list[str]:
     )
 
 
-def _install(missing: t.Sequence[str]) -> None:
+def _install(missing: t.Sequence[str], lock: int) -> None:
+    """:param lock: an open file, which apt-get has too: where this process is killed, others wait until that is done."""
     say(f"installing Debian packages that are missing here: {' '.join(missing)}")
     settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with _no_services():
         for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-            done = subprocess.run(
-                ["apt-get", "--quiet", *command], env=settings, capture_output=True, text=True, check=False
-            )
+            options: dict[str, t.Any] = {"env": settings, "capture_output": True, "text": True, "pass_fds": [lock]}
+            done = subprocess.run(["apt-get", "--quiet", *command], **options, check=False)
             if done.returncode:
                 raise StartError(f"apt-get {command[0]} failed: {done.stderr.strip()}")
 
@@ -63,10 +64,10 @@ def _install(missing: t.Sequence[str]) -> None:
 @contextlib.contextmanager
 def _no_services() -> t.Iterator[None]:
     """What is installed meanwhile, such as a docker daemon, is not started."""
-    if _POLICY.exists():
+    if _POLICY.exists() and _POLICY.read_text() != _NO:  # what a run that was killed has left goes, too
         yield
         return
-    _POLICY.write_text("#!/bin/sh\nexit 101\n")
+    _POLICY.write_text(_NO)
     _POLICY.chmod(0o755)
     try:
         yield

@@ -63,7 +63,10 @@ def saved(name: str) -> Saved:
     )
     disk = disks.disk(name)
     known_by = [disk.name, _ARGUMENTS, _SETTLED, _EMPTY, emulator.version()]
-    known_by += [*emulator.hardware("", MEMORY, ""), *emulator.network("", 0)]
+    # what was saved by one accelerator is none of the other's, nor another disk's, which has keys of its own
+    accelerator = emulator.accelerator(disk / "kernel")
+    known_by += [*emulator.hardware(accelerator, MEMORY, ""), *emulator.network("", 0)]
+    known_by.append((disk / "host_key.pub").read_text())
     digest = hashlib.sha256("\0".join(known_by).encode()).hexdigest()[:12]
     home = cache() / "testbed" / f"machine-{name}-{digest}"
     found = Saved(name, disk, home)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import fcntl
 import hashlib
 import importlib.util
 import io
@@ -24,7 +25,7 @@ import pytest
 from tests.gates.environment import ROOT
 from tests.support.boutique import CALLS, HIDDEN_PORT, HOMES, PORTS, SERVICES, pods
 from tests.support.reach import verdict
-from tests.testbed import packages
+from tests.testbed import binaries, packages
 from tests.testbed.cluster import StartError
 from tests.testbed.images import Image, Link, layer, save
 from tests.testbed.kind import Kind
@@ -176,6 +177,35 @@ def test_two_that_miss_the_same_install_it_once(tmp_path: Path, monkeypatch: pyt
             done.result()
     assert log.read_text().split() == ["update", "install"]
     assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_what_kept_services_from_starting_goes_although_the_run_that_made_it_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(packages, "_POLICY", policy)
+    policy.write_text(packages._NO)
+    with packages._no_services():
+        assert policy.exists()
+    assert not policy.exists()
+    policy.write_text("#!/bin/sh\nexit 0\n")
+    with packages._no_services():
+        pass
+    assert policy.read_text() == "#!/bin/sh\nexit 0\n", "somebody else's"
+
+
+def test_who_waits_for_packages_waits_for_what_a_run_that_was_killed_still_installs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDENED_K8S_CACHE", str(tmp_path))
+    with binaries.alone(tmp_path / "made") as lock:
+        child = subprocess.Popen(["sleep", "60"], pass_fds=[lock])
+    try:
+        with (tmp_path / "made" / "lock").open("w") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_an_instance_is_found_as_what_it_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

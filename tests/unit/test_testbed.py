@@ -18,6 +18,7 @@ import pytest
 from tests.support.proxy import FAULTS, fraction
 from tests.testbed.__main__ import parser
 from tests.testbed.binaries import COMMANDS, SOURCES, digest, go_version, progress
+from tests.testbed.cluster import StartError
 from tests.testbed.control_plane import ControlPlane
 from tests.testbed.lock import MODULES, go_mod, published
 from tests.testbed.modes import instances, remove_orphans
@@ -192,11 +193,30 @@ def test_a_process_that_has_ended_is_gone_though_its_parent_has_not_noticed(
 
 def test_only_what_a_dead_process_left_is_an_orphan(run_directory: Path, sleeper: subprocess.Popen[bytes]) -> None:
     alive, dead = sleeper.pid, 2**22 + 1  # above the kernel's highest id
-    for name in (f"test-{alive}", f"test-{dead}", f"other-{dead}", "test-me"):
+    alive_ones = {f"test-{alive}", f"test-{alive}-static", f"other-{dead}", "test-me"}
+    for name in (*alive_ones, f"test-{dead}", f"test-{dead}-static", f"test-machines-selinux-{dead}"):
         (run_directory / name).mkdir(parents=True)
         (run_directory / name / "processes.json").write_text("{}")
     remove_orphans("test-")
-    assert {instance.name for instance in instances()} == {f"test-{alive}", f"other-{dead}", "test-me"}
+    assert {instance.name for instance in instances()} == alive_ones
+
+
+def test_logs_of_one_that_did_not_come_up_are_there_after_it_was_taken_down(
+    run_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ControlPlane("fails")
+
+    def start() -> None:
+        (cluster.directory / "etcd.log").write_text("no space left\n")
+        raise StartError("etcd did not start")
+
+    monkeypatch.setattr(cluster, "_prepare", lambda: None)
+    monkeypatch.setattr(cluster, "_start", start)
+    with pytest.raises(StartError):
+        cluster.up()
+    cluster.down()
+    assert list(run_directory.glob("fails*")) == []
+    assert (cluster.failed / "etcd.log").read_text() == "no space left\n"
 
 
 @pytest.mark.parametrize("name", ["", "../x", "A", "-x", "x" * 62])
