@@ -251,6 +251,26 @@ def test_the_playbook_hardens_one_node_after_the_other(nodes: Nodes, pods: Pods,
     assert changed(harden("--tags=nodes", apparmor_state="absent", seccomp_state="absent")) == {"apparmor": 3, "old": 2}
 
 
+@pytest.mark.machines("old")
+def test_settings_of_an_older_containerd_are_written_in_its_own_format(
+    nodes: Nodes, pods: Pods, tmp_path: t.Any
+) -> None:
+    """That of 1.6, which calls what runs pods otherwise."""
+    node = OnMachine(nodes.fleet, "old", tmp_path)
+    before = node.files()
+    drop_in = {"name": "50-test", "plugins": {"runtime": {"max_container_log_line_size": 4321}}}
+    result = node.task("hardened.k8s.containerd_config", {"drop_ins": [drop_in]})
+    assert (result["rc"], result["changed"]) == (0, 1), result["output"]
+    assert "max_container_log_line_size = 4321" in node.run("containerd config dump")
+    assert is_ready(nodes, "old")
+    pods.run("on-old", "old")
+    pods.delete("on-old")
+    again = node.task("hardened.k8s.containerd_config", {"drop_ins": [drop_in]})
+    assert (again["rc"], again["changed"]) == (0, 0), again["output"]
+    assert node.task("hardened.k8s.containerd_config", {"state": "absent"})["changed"] == 1
+    assert node.files() == before
+
+
 @pytest.fixture(params=["selinux", WORKER])
 def other(request: pytest.FixtureRequest, nodes: Nodes, tmp_path: t.Any) -> Node:
     """A node whose kernel has no AppArmor for it."""

@@ -20,7 +20,7 @@ import pytest
 
 from tests.gates.environment import ROOT
 from tests.support.shells import Pods
-from tests.testbed.cluster import StartError
+from tests.testbed.cluster import Cluster, StartError
 from tests.testbed.disks import DISKS
 from tests.testbed.machines import Machines, Nodes
 
@@ -33,7 +33,7 @@ def machines() -> t.Iterator[Machines]:
     instance.down()
 
 
-def left_behind(machines: Machines) -> list[str]:
+def left_behind(machines: Cluster) -> list[str]:
     """Processes that have to do with the instance's folder, files, and network devices of machines."""
     mark, found = bytes(machines.directory), []
     for process in Path("/proc").glob("[0-9]*"):
@@ -107,3 +107,19 @@ def test_machines_come_up_after_some_that_were_killed_and_leave_nothing(machines
 
     machines.down()
     assert left_behind(machines) == []
+
+
+@pytest.mark.machines
+def test_nodes_that_were_killed_while_they_join_are_taken_down_and_leave_nothing() -> None:
+    instance = Nodes(f"test-joining-{os.getpid()}", machines="old")
+    up = [sys.executable, "-m", "tests.testbed", "up", "--mode=nodes", "--machines=old", f"--name={instance.name}"]
+    try:
+        with subprocess.Popen(up, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+            while not (instance.directory / "machines" / "old" / "qemu.log").exists():
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGKILL)
+        assert not instance.is_up()
+    finally:
+        instance.down()
+    assert left_behind(instance) == []
