@@ -442,12 +442,14 @@ class _Plan(_Part):
             *selinux.put_back({path: now for path, (now, _then) in labels.items()}, self.node),
         ]
         trial = _Trial(self.node)
-        if restarts:
+        # a permissive node is tried by the switch; what a container leaves before labels are right would be denied later
+        tries = bool(restarts) and self.mode.kernel == self.to_be == "enforcing"
+        if tries:
             effect.first = trial.before
 
         def verify() -> None:
             self._verify(restarts)
-            if restarts:
+            if tries:
                 trial.after()
 
         effect.verify = verify
