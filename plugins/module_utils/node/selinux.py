@@ -40,7 +40,7 @@ _APPARMOR = "/sys/module/apparmor/parameters/enabled"
 _META = re.compile(r"[.^$?*+|\[({\\]")
 #: What can come before the file name in an output of restorecon that changes nothing.
 _WOULD = re.compile(r"^Would relabel (.+) from (\S+) to (\S+)$", re.MULTILINE)
-_PUT_BACK = 'for file; do [ ! -e "$file" ] || chcon -h -- "$0" "$file" || exit 1; done'
+_PUT_BACK = 'for file; do [ ! -e "$file" ] && [ ! -L "$file" ] || chcon -h -- "$0" "$file" || exit 1; done'
 #: Nothing where nothing has to be done, as each takes long.
 _TAKE_BACK = """\
 store=$0 priority=$1 everything=$2 added=$3 changed=$4 now=

@@ -119,6 +119,17 @@ def test_folders_in_place_of_the_usual_ones_get_their_labels(node: FakeNode) -> 
     assert not make(node, stage="observe")["changed"]
 
 
+def test_a_link_to_nothing_is_labelled_as_well(node: FakeNode) -> None:
+    node.write("/srv/data/x", "")
+    (node.root / "srv/data/link").symlink_to("/nowhere")
+    for path in ("/srv/data", "/srv/data/x", "/srv/data/link"):
+        node.labelled(path, "system_u:object_r:var_t:s0")
+    declared = {"fcontexts": [{"target": "/srv/data(/.*)?", "setype": "container_file_t"}]}
+    make(node, stage="observe", **declared)
+    assert node.labels()["/srv/data/link"] == "container_file_t"
+    assert not make(node, stage="observe", **declared)["changed"]
+
+
 def test_labels_booleans_and_modules_of_ones_own_come_and_go(node: FakeNode) -> None:
     node.write("/srv/data/x", "")
     for path in ("/srv/data", "/srv/data/x"):
