@@ -52,7 +52,8 @@ options:
     default: false
   hold:
     description:
-      - Seconds until the switch to enforcing is put back by the node itself, unless it is confirmed; at least 30.
+      - Seconds until the switch to enforcing is put back by the node itself, unless it is confirmed; at least 30. So is
+        what is changed of the policy or of labels while the node enforces, as that is in force at once.
     type: int
     default: 300
   disable_dontaudit:
@@ -147,7 +148,7 @@ mode:
   returned: success
   type: str
 pending:
-  description: Whether the switch to enforcing waits to be confirmed.
+  description: Whether the switch to enforcing, or what was changed while the node enforces, waits to be confirmed.
   returned: success
   type: bool
 reboot_required:

@@ -55,6 +55,7 @@ class Wanted:
     :param check: has whoever reads the files judge them before they are written; called when any is to be.
     :param effect: how steps take effect; those of :func:`plan`, in its order.
     :param differs: what is not as declared besides files, in words, for the result and its diff.
+    :param hold: the change is put back after so many seconds unless a call with ``confirm`` comes in; 0: it stays.
     :param after: done at the end, where nothing has failed; never in check mode. It may still find problems.
     """
 
@@ -62,6 +63,7 @@ class Wanted:
     check: t.Optional[t.Callable[[], None]] = None
     effect: t.Callable[[t.Sequence[Step]], Effect] = lambda _steps: Effect()
     differs: t.List[str] = field(default_factory=list)
+    hold: float = 0.0
     after: t.Optional[t.Callable[[], None]] = None
     problems: t.List[Problem] = field(default_factory=list)
     findings: t.List[Finding] = field(default_factory=list)
@@ -125,7 +127,8 @@ def _carried_out(module: AnsibleModule, node: Node, wanted: Wanted, confirms: bo
         wanted.problem("the change that was to be confirmed", HardenedError("it was put back", "See above"))
     if done and not module.check_mode:
         if steps or effect.do:
-            change.apply(node, steps, effect, module.params["health_timeout"])
+            change.apply(node, steps, effect, module.params["health_timeout"], wanted.hold)
+            wanted.result.update({"pending": True} if wanted.hold else {})
         if wanted.after:
             wanted.after()
     result: t.Dict[str, t.Any] = {

@@ -337,6 +337,8 @@ class _Plan(_Part):
         self.wanted.effect = lambda _steps: self._effect(written, removed, before, labels, values, restarts)
         if self.enforce and self.mode.kernel == "permissive":
             self.wanted.after = self._switch
+        elif self.mode.kernel == self.to_be == "enforcing" and differs:
+            self.wanted.hold = float(self.params["hold"])  # what is changed is in force at once
         self._result(labels)
         self.report()
 

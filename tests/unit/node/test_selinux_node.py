@@ -124,7 +124,7 @@ def test_a_link_to_nothing_is_labelled_as_well(node: FakeNode) -> None:
     (node.root / "srv/data/link").symlink_to("/nowhere")
     for path in ("/srv/data", "/srv/data/x", "/srv/data/link"):
         node.labelled(path, "system_u:object_r:var_t:s0")
-    declared = {"fcontexts": [{"target": "/srv/data(/.*)?", "setype": "container_file_t"}]}
+    declared: dict[str, t.Any] = {"fcontexts": [{"target": "/srv/data(/.*)?", "setype": "container_file_t"}]}
     make(node, stage="observe", **declared)
     assert node.labels()["/srv/data/link"] == "container_file_t"
     assert not make(node, stage="observe", **declared)["changed"]
@@ -357,7 +357,23 @@ def test_one_that_enforced_before_anybody_came_goes_on_to_when_observed(fake: Fa
     result = make(fake, stage="observe")
     assert not result.get("failed"), result
     assert (enforcing(fake), next_boot(fake), result["mode"]) == (True, "enforcing", "enforcing")
+    assert not make(fake, stage="observe", confirm=True)["changed"]
     assert not make(fake, stage="observe")["changed"]
+
+
+def test_what_is_changed_while_it_enforces_is_put_back_unless_it_is_confirmed(fake: FakeNode) -> None:
+    fake.selinux("enforcing")
+    before, labels = files(fake), fake.labels()
+    assert make(fake)["pending"]
+    assert fake.modules() == [_OWN]
+    assert "--on-active=300" in fake.read("/commands")
+    undo = fake.root / "var/lib/hardened-k8s/change/undo"
+    subprocess.run(["sh", str(undo)], check=True, env={"PATH": fake.path})
+    assert (files(fake), fake.labels(), fake.modules()) == (before, labels, [])
+    make(fake)
+    confirmed = make(fake, confirm=True)
+    assert (confirmed["pending"], enforcing(fake), fake.modules()) == (False, True, [_OWN])
+    assert not make(fake)["changed"]
 
 
 def test_one_that_enforces_already_has_to_go_on_starting_containers(fake: FakeNode) -> None:
