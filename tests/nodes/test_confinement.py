@@ -16,6 +16,7 @@ from tests.nodes.playing import CLOSED, Node, OnKind, OnMachine, is_ready, print
 from tests.support.shells import Pods
 from tests.testbed.kind import WORKER
 from tests.testbed.machines import Nodes
+from tests.testbed.versions import PAUSE
 
 pytestmark = pytest.mark.machines("apparmor")
 
@@ -255,10 +256,15 @@ def test_the_playbook_hardens_one_node_after_the_other(nodes: Nodes, pods: Pods,
 def test_settings_of_an_older_containerd_are_written_in_its_own_format(
     nodes: Nodes, pods: Pods, tmp_path: t.Any
 ) -> None:
-    """That of 1.6, which calls what runs pods otherwise."""
+    """That of 1.6, which calls what runs pods otherwise, and of which a drop-in replaces all settings."""
     node = OnMachine(nodes.fleet, "old", tmp_path)
     before = node.files()
-    drop_in = {"name": "50-test", "plugins": {"runtime": {"max_container_log_line_size": 4321}}}
+    setting: dict[str, t.Any] = {"max_container_log_line_size": 4321}
+    alone = {"drop_ins": [{"name": "50-test", "plugins": {"runtime": setting}}]}
+    refused = node.task("hardened.k8s.containerd_config", alone)
+    assert "would lose others: plugins.io.containerd.grpc.v1.cri.sandbox_image" in printed(refused)
+    whole = {**setting, "sandbox_image": f"registry.k8s.io/pause:{PAUSE}"}
+    drop_in = {"name": "50-test", "plugins": {"runtime": whole}}
     result = node.task("hardened.k8s.containerd_config", {"drop_ins": [drop_in]})
     assert (result["rc"], result["changed"]) == (0, 1), result["output"]
     assert "max_container_log_line_size = 4321" in node.run("containerd config dump")
