@@ -42,13 +42,15 @@ class Api:
         self._open = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
         )
-        self._token = _value(settings, "token") or _asked_for(node, settings)
+        self._node, self._settings = node, settings
+        self._given = _value(settings, "token")
 
     def request(self, method: str, path: str, body: t.Any = None, kind: str = "application/json") -> t.Any:
         """:raises HardenedError: what it answers instead."""
         headers = {"Accept": "application/json", "Content-Type": kind}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        token = self.token()
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self._server}{path}", data=data, headers=headers, method=method)
         try:
@@ -58,6 +60,15 @@ class Api:
             raise HardenedError(f"the API server answers {error.code} to {method} {path}") from error
         except (OSError, ValueError) as error:
             raise HardenedError(f"the API server at {self._server} does not answer: {error}") from error
+
+    def token(self) -> str:
+        """What it is asked with besides a certificate; a program that gives it is called once.
+
+        :raises HardenedError: there is such a program, and it gives none.
+        """
+        if not self._given:
+            self._given = _asked_for(self._node, self._settings)
+        return self._given
 
     def name(self) -> str:
         """The node's own, as the API server reads it in the certificate."""
@@ -140,13 +151,13 @@ def _asked_for(node: Node, settings: str) -> str:
     listed = re.search(r"^\s*args:\s*\n((?:\s*-\s.*(?:\n|$))*)", said, re.MULTILINE)
     arguments = [line.strip()[1:].strip().strip("\"'") for line in listed.group(1).splitlines()] if listed else []
     names = re.findall(r"^\s*-\s+name:\s*[\"']?([^\s\"']+)[\"']?\s*\n\s*value:\s*[\"']?([^\n\"']*)", said, re.MULTILINE)
-    environ = [f"{name}={value.strip()}" for name, value in names]
+    environ = {name: value.strip() for name, value in names}
     asked = {"apiVersion": _value(said, "apiVersion"), "kind": "ExecCredential", "spec": {"interactive": False}}
-    environ.append(f"KUBERNETES_EXEC_INFO={json.dumps(asked)}")
-    done = node.run("env", *environ, program, *arguments, check=False, seconds=60)
+    environ["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
     try:
+        done = node.run(program, *arguments, check=False, seconds=60, environ=environ)
         return str(json.loads(done.out)["status"]["token"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (HardenedError, ValueError, KeyError, TypeError) as error:  # which could have secrets in its words
         raise HardenedError(f"{program}, which kubelet's kubeconfig names, gives no token") from error
 
 

@@ -306,7 +306,7 @@ class _Plan:
         enforced = sorted(name for name in learning if not self.profiles[name].complain)
         if enforced and lost:
             message = "the kernel had more to log than it could, so that what it would deny is not all known"
-            remedy = "Install auditd, or raise the kernel's audit_backlog_limit, and observe again"
+            remedy = "Install auditd, or raise the kernel's audit_backlog_limit, boot the node, and observe again"
             self._tell("apparmor/log-incomplete", ", ".join(enforced), message, remedy, refuse=True)
         for name, records in sorted(denied.items()):
             confined = sorted({self._pod(process.pod) for process in self.users.get(name, ())})

@@ -22,6 +22,8 @@ _UNNAMED = {"time": re.compile(r"\baudit\((\d+\.\d+):"), "denied": re.compile(r"
 _LOST = re.compile(
     r"audit: (?:rate limit exceeded|backlog limit exceeded|audit_lost=)|audit\w*_printk_skb: \d+ callbacks suppressed"
 )
+#: Said of the kernel's own log alone: systemd's journal may have heard all of it.
+_UNPRINTED = "callbacks suppressed"
 
 Record = t.Dict[str, str]
 
@@ -57,8 +59,9 @@ def _lines(node: Node, since: float) -> t.List[str]:
     if node.find("journalctl") and since < float("inf"):
         # what it got from the kernel has lost its own time
         command = ["--quiet", "--no-pager", "--boot", f"--since=@{since:.0f}", "--output=cat"]
-        said = node.run("journalctl", *command, "_TRANSPORT=audit", "_TRANSPORT=kernel", check=False).out
-        lines += said.splitlines()
+        heard = node.run("journalctl", *command, "_TRANSPORT=audit", check=False).out.splitlines()
+        printed = node.run("journalctl", *command, "_TRANSPORT=kernel", check=False).out.splitlines()
+        lines += heard + [line for line in printed if not heard or _UNPRINTED not in line]
     return lines
 
 

@@ -181,6 +181,12 @@ def held(node: Node) -> None:
     now = health.look(node)
     if now.ready is False or (kubelet.is_running(node) and now.kubelet is False):
         raise HardenedError("the node is not healthy, and what was changed is put back in a while", "Run again then")
+    _arm(node, _PATIENCE)  # it is not put back while it is looked at
+
+
+def held_since(node: Node) -> float:
+    """When a change was left open that waits to be confirmed; 0 where there is none."""
+    return os.stat(node.real(_HELD)).st_mtime if node.exists(_HELD) else 0.0
 
 
 def confirm(node: Node) -> None:

@@ -127,8 +127,10 @@ def _carried_out(module: AnsibleModule, node: Node, wanted: Wanted, confirms: bo
         wanted.problem("the change that was to be confirmed", HardenedError("it was put back", "See above"))
     if done and not module.check_mode:
         if steps or effect.do:
-            change.apply(node, steps, effect, module.params["health_timeout"], wanted.hold)
-            wanted.result.update({"pending": True} if wanted.hold else {})
+            # whoever confirms has come in a moment ago
+            hold = 0.0 if confirms else wanted.hold
+            change.apply(node, steps, effect, module.params["health_timeout"], hold)
+            wanted.result.update({"pending": True} if hold else {})
         if wanted.after:
             wanted.after()
     result: t.Dict[str, t.Any] = {

@@ -90,15 +90,17 @@ class Node:
         check: bool = True,
         seconds: float = 300.0,
         stdin: str = "",
+        environ: t.Optional[t.Mapping[str, str]] = None,
         before: t.Optional[t.Callable[[], None]] = None,
     ) -> Done:
         """What a command comes to.
 
         :param check: whether one that fails is an error.
+        :param environ: more variables for it.
         :param before: done in the new process, before the command.
         :raises HardenedError: it is not there, is not done in time, or fails.
         """
-        settings = {"PATH": self._path, "LC_ALL": "C", "HOME": "/root"}
+        settings = {"PATH": self._path, "LC_ALL": "C", "HOME": "/root", **(environ or {})}
         try:
             done = subprocess.run(
                 command,

@@ -283,7 +283,7 @@ class _Plan:
         enforced = [path for path in observed if self._ends_learning(path)]
         if enforced and log.lost:
             message = "the kernel had more to log than it could, so that what it would deny is not all known"
-            remedy = "Install auditd, or raise the kernel's audit_backlog_limit, and observe again"
+            remedy = "Install auditd, or raise the kernel's audit_backlog_limit, boot the node, and observe again"
             self._tell("seccomp/log-incomplete", ", ".join(sorted(enforced)), message, remedy, refuse=True)
         for pod, calls in sorted(shown.items()):
             users = {path for path in observed if self._name(pod) in self._users(path)}

@@ -190,7 +190,8 @@ class _Part:
         """When labels, or what runs by them, were last made right; what is denied until then says little."""
         if not self.node.exists(self.settled_path):
             return float("inf")
-        return os.stat(self.node.real(self.settled_path)).st_mtime
+        settled = os.stat(self.node.real(self.settled_path)).st_mtime
+        return max(settled, change.held_since(self.node))  # what was denied before that was judged before it
 
     def owned(self) -> t.List[str]:
         """The modules of this owner that are there."""
@@ -433,8 +434,10 @@ class _Plan(_Part):
         if self.to_be == "permissive" and self.mode.kernel == "enforcing":
             first.insert(0, selinux.switch(self.node, False))
             effect.undo.append(selinux.switch(self.node, True))
-        # what is denied from now on counts; what the policy alone denies counts from before, as it can still be asked
-        settled = [("touch", self.node.real(self.settled_path))] if labels or restarts else []
+        # what is denied from now on counts; what the policy alone denied before goes on to, as it can still be asked,
+        # unless it is to be observed with another one
+        anew = labels or restarts or (not self.enforce and (written or removed or values))
+        settled = [("touch", self.node.real(self.settled_path))] if anew else []
         effect.do = [*first, *settled, *effect.do]
         new = [name for name in written if before[name] is None]
         old = [*(name for name in written if before[name] is not None), *removed]
@@ -512,8 +515,11 @@ class _Plan(_Part):
         planned = {re.sub("_exec_t$", "_t", self.exec_type)} if self.exec_type else set()
         relevant = {*own, *planned, *self.domains.values(), *_HELPING} - _UNCONFINED
         settled = not self.policy_differs and not selinux.logs_everything(self.node, self.mode.policy)
-        denied = self.enforce and (switching or settled)
-        Report(self.node, self.wanted, self.enforce, relevant).make(self.since(), denied)
+        # one that enforces already is as declared, unless that is still to be confirmed
+        open_ = self.mode.kernel != "enforcing" or bool(change.held_since(self.node))
+        denied = self.enforce and open_ and (switching or settled)
+        asks = self.enforce and self.mode.kernel != "enforcing"
+        Report(self.node, self.wanted, self.enforce, relevant, asks).make(self.since(), denied)
 
     def _result(self, labels: Labels) -> None:
         self.wanted.result = {

@@ -43,10 +43,13 @@ class Report:
 
     :param enforce: whether it is to enforce.
     :param relevant: domains without which the node has no pods, or nobody gets in.
+    :param asks: whether it does not begin to where the API server cannot be asked.
     """
 
-    def __init__(self, node: Node, wanted: Wanted, enforce: bool, relevant: t.AbstractSet[str]) -> None:
-        self.node, self.wanted, self.enforce = node, wanted, enforce
+    def __init__(
+        self, node: Node, wanted: Wanted, enforce: bool, relevant: t.AbstractSet[str], asks: bool = False
+    ) -> None:
+        self.node, self.wanted, self.enforce, self.asks = node, wanted, enforce, asks
         self.asked = self._ask()
         self.processes = pods.processes(node)
         self.known = {**pods.names(node), **{api.uid(pod): pods.place(pod) for pod in self.asked}}
@@ -63,7 +66,7 @@ class Report:
                     Ref("Node", "", ""),
                     f"the API server cannot be asked whether this node stays Ready, nor what its pods use: {error.message}",
                     "See that the node reaches it, or accept that this is not known",
-                    refuse=self.enforce,
+                    refuse=self.asks,
                 )
             return []
 
@@ -75,14 +78,15 @@ class Report:
         """
         denials, lost = selinux.denials(self.node, since)
         for denial in denials:
-            if not selinux.is_allowed(self.node, denial):  # by a rule that has come since
+            # by a rule or a label that has come since
+            if not selinux.is_allowed(self.node, denial) and not self._is_relabelled(denial):
                 self._denied(denial, refuse)
         if lost and refuse:
             self._tell(
                 "selinux/log-incomplete",
                 Ref("Node", "", ""),
                 "the kernel denied more than it could log, so that what would be denied is not all known",
-                "Install auditd, or raise its backlog and rate limits, and observe again",
+                "Install auditd, or raise its backlog and rate limits, boot the node, and observe again",
                 refuse=True,
             )
         self._unconfined()
@@ -109,6 +113,12 @@ class Report:
             [f"{', '.join(denial.programs[:_SHOWN])}, {denial.count} times"],
             refuse=matters and refuse,
         )
+
+    def _is_relabelled(self, denial: Denial) -> bool:
+        """Whether what it was about has another label by now; of several files, one is known."""
+        if denial.count > 1 or not denial.path or not self.node.exists(denial.path):
+            return False
+        return selinux.type_of(selinux.label(self.node, denial.path)) not in ("", denial.target)
 
     def _remedy(self, denial: Denial) -> str:
         """A label before a boolean, a boolean before a rule."""

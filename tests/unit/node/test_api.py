@@ -50,7 +50,7 @@ def node(fake: FakeNode) -> FakeNode:
 
 def test_a_program_that_the_kubeconfig_names_gives_the_token(node: FakeNode) -> None:
     node.program("aws-iam-authenticator", _PROGRAM)
-    assert Api(node.node())._token == "of-the-node"
+    assert Api(node.node()).token() == "of-the-node"
     said = node.read("/environ")
     assert said.startswith("regional ")
     assert '"apiVersion": "client.authentication.k8s.io/v1beta1"' in said
@@ -59,4 +59,10 @@ def test_a_program_that_the_kubeconfig_names_gives_the_token(node: FakeNode) -> 
 def test_one_that_gives_none_is_named(node: FakeNode) -> None:
     node.program("aws-iam-authenticator", "#!/bin/sh\nexit 1\n")
     with pytest.raises(HardenedError, match="aws-iam-authenticator, which kubelet's kubeconfig names, gives no token"):
-        Api(node.node())
+        Api(node.node()).pods()
+
+
+def test_one_that_is_not_done_in_time_says_none_of_its_settings(node: FakeNode) -> None:
+    with pytest.raises(HardenedError) as said:  # and is not there at all
+        Api(node.node()).pods()
+    assert "regional" not in str(said.value)

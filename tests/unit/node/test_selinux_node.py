@@ -352,6 +352,47 @@ def test_a_node_that_is_not_ready_is_not_confirmed(node: FakeNode) -> None:
     assert next_boot(node) == "permissive"
 
 
+def test_what_is_still_made_right_when_the_switch_is_confirmed_stays(node: FakeNode) -> None:
+    """Nobody would confirm that a second time."""
+    make(node)
+    node.labelled("/usr/local/bin/containerd", "system_u:object_r:bin_t:s0")
+    confirmed = make(node, confirm=True)
+    assert not confirmed.get("failed"), confirmed
+    assert (confirmed["pending"], next_boot(node)) == (False, "enforcing")
+    assert not (node.root / "var/lib/hardened-k8s/change").exists()
+    assert not make(node).get("recovered")
+
+
+def test_one_that_enforces_already_is_told_what_is_denied_and_not_refused(node: FakeNode) -> None:
+    make(node)
+    make(node, confirm=True)
+    denied(node, "dockerd_t", "kubernetes_tmpfs_t", "relabelfrom", "dir")
+    node.write("/etc/kubernetes/kubelet.conf", "server: https://192.0.2.1:6443\ncertificate-authority-data: none\n")
+    again = make(node)
+    assert not again.get("failed"), again
+    assert {"selinux/would-deny", "selinux/api-silent"}.issubset(rules(again))
+
+
+def test_what_was_denied_before_the_switch_was_judged_before_it(node: FakeNode) -> None:
+    make(node, stage="observe")
+    settled = node.root / "var/lib/hardened-k8s/selinux-selinux_node.settled"
+    os.utime(settled, (time.time() - 1000, time.time() - 1000))
+    denied(node, "dockerd_t", "kubernetes_tmpfs_t", "relabelfrom", "dir", when=time.time() - 500)
+    risk = {"rule": "selinux/would-deny", "name": "dockerd_t", "reason": "Known", "expires": "2999-01-01"}
+    assert make(node, accept=[risk])["pending"]
+    assert not make(node, confirm=True).get("failed")
+
+
+def test_what_was_about_a_file_that_has_another_label_by_now_does_not_count(node: FakeNode) -> None:
+    make(node, stage="observe")
+    node.write("/srv/data/x", "")
+    node.labelled("/srv/data/x", "system_u:object_r:var_t:s0")
+    denied(node, "container_t", "var_t", path="/srv/data/x")
+    assert "selinux/would-deny" in rules(make(node, stage="observe"))
+    node.labelled("/srv/data/x", "system_u:object_r:container_file_t:s0")
+    assert "selinux/would-deny" not in rules(make(node, stage="observe"))
+
+
 def test_one_that_enforced_before_anybody_came_goes_on_to_when_observed(fake: FakeNode) -> None:
     fake.selinux("enforcing")
     result = make(fake, stage="observe")
