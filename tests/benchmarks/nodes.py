@@ -36,7 +36,7 @@ def by_module(count: int) -> Play:
 
 def by_copies(count: int) -> Play:
     """A copy for each, and a handler that has all of them loaded."""
-    profile = "profile loop-{} flags=(attach_disconnected) {{\n{}}}\n"
+    profile = "include <tunables/global>\nprofile loop-{} flags=(attach_disconnected) {{\n{}}}\n"
     items = [{"name": f"loop-{index}", "text": profile.format(index, _RULES.format(index))} for index in range(count)]
     copy = {"content": "{{ item.text }}", "dest": "/etc/apparmor.d/{{ item.name }}", "mode": "0644"}
     task = {"name": "Copy", "ansible.builtin.copy": copy, "loop": items, "notify": "Reload"}
