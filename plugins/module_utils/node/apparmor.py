@@ -197,9 +197,12 @@ def users(node: Node) -> t.Dict[str, t.List[pods.Process]]:
     return found
 
 
-def other_users(node: Node) -> t.Set[str]:
-    """Profiles that confine a process which is no pod's, such as one of a container that Docker or ctr started."""
-    found, in_pods = set(), {process.pid for process in pods.processes(node)}
+def other_users(node: Node, of_pods: t.Mapping[str, t.Sequence[pods.Process]]) -> t.Set[str]:
+    """Profiles that confine a process which is no pod's, such as one of a container that Docker or ctr started.
+
+    :param of_pods: what :func:`users` has found.
+    """
+    found, in_pods = set(), {process.pid for processes in of_pods.values() for process in processes}
     for name in node.names("/proc"):
         if name.isdigit() and int(name) not in in_pods:
             with contextlib.suppress(OSError):  # it has ended

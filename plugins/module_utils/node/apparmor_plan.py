@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
 from ansible_collections.hardened.k8s.plugins.module_utils.findings import Finding, Ref
-from ansible_collections.hardened.k8s.plugins.module_utils.node import api, apparmor, pods, runtime
+from ansible_collections.hardened.k8s.plugins.module_utils.node import api, apparmor, audit, pods, runtime
 from ansible_collections.hardened.k8s.plugins.module_utils.node.apparmor import Profile
 from ansible_collections.hardened.k8s.plugins.module_utils.node.change import Effect, restart
 from ansible_collections.hardened.k8s.plugins.module_utils.node.files import File, Step
@@ -78,7 +78,8 @@ class _Plan:
         self.before = apparmor.owned(node, params["owner"])
         self.kernel = apparmor.loaded(node)
         self.users = apparmor.users(node)
-        self.others = apparmor.other_users(node)
+        leaving = set(self.before) - set(self.profiles)
+        self.others = apparmor.other_users(node, self.users) if leaving else set()
         self.crio_profile = runtime.crio_profile(node) if pods.main_process(node, "crio") else ""
         self.server = self._server()
         self.answer = self._pods()
@@ -300,9 +301,8 @@ class _Plan:
         if not learning:
             return
         running = {process.pid: process.pod for process in pods.processes(self.node)}
-        files = [self.profiles[name].path for name in learning if self.node.exists(self.profiles[name].path)]
-        written = min((os.stat(self.node.real(path)).st_mtime for path in files), default=0.0)
-        denied, lost = apparmor.would_deny(self.node, learning, max(written, pods.booted(self.node)))
+        since = audit.since_written(self.node, [self.profiles[name].path for name in learning])
+        denied, lost = apparmor.would_deny(self.node, learning, since)
         enforced = sorted(name for name in learning if not self.profiles[name].complain)
         if enforced and lost:
             message = "the kernel had more to log than it could, so that what it would deny is not all known"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 
@@ -36,6 +37,12 @@ class Log(t.NamedTuple):
 
     records: t.List[Record]
     lost: bool
+
+
+def since_written(node: Node, paths: t.Iterable[str]) -> float:
+    """From when on what this boot has logged can be about these files: earlier, it was of others."""
+    times = (os.stat(node.real(path)).st_mtime for path in paths if node.exists(path))
+    return max(min(times, default=0.0), pods.booted(node))
 
 
 def read(node: Node, *words: str, since: t.Optional[float] = None) -> Log:

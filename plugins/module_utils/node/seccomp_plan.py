@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import typing as t
 from dataclasses import dataclass
@@ -267,9 +266,8 @@ class _Plan:
         observed = {path for path, text in self.before.items() if seccomp.LOG in text and path in self.texts}
         if not observed and not self.params["record"]:
             return
-        # what was logged before these files were written was of others
-        written = min((os.stat(self.node.real(f"{self.folder}/{path}")).st_mtime for path in observed), default=0.0)
-        log = audit.read(self.node, _LOGGED, since=max(written, pods.booted(self.node)))
+        files = [f"{self.folder}/{path}" for path in observed]
+        log = audit.read(self.node, _LOGGED, since=audit.since_written(self.node, files))
         running = {process.pid: process.pod for process in self.processes}
         by_pod: t.Dict[str, t.Set[str]] = {}
         shown: t.Dict[str, t.Set[str]] = {}
