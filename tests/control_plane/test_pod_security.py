@@ -120,10 +120,15 @@ def declared(
         if result.get("failed"):
             return result
         # written last of all: once it is in force, the others are
-        name = f"{canary}-{next(written)}"
-        last = {"name": name, "namespaces": [canary], "host_pid": False}
+        group = 5000 + next(written)
+        name = f"{canary}-{group}"
+        only = {"rule": "MustRunAs", "ranges": [{"min": group, "max": group}]}
+        last = {"name": name, "namespaces": [canary], "host_pid": False, "fs_group": only}
         run("pod_security_policy", policies=[last], owner=canary, prune=True)
         until(lambda: name in admin.create(asking(canary, hostPID=True)))
+        # the server takes notice of what is filled in by itself, and of what is refused by itself
+        if int(cluster.kubernetes.split(".")[1]) >= MUTATING_SINCE:
+            until(lambda: admin.create(asking(canary)) == "")
         return result
 
     yield apply
