@@ -80,7 +80,8 @@ show() {{
 }}
 show "$2"
 """
-#: A rule that says BAD is a syntax error; a profile that says UNLOADABLE is one to the kernel only.
+#: A rule that says BAD is a syntax error; a profile that says UNLOADABLE is one to the kernel only; of one that says
+#: UNKEPT nothing is kept that was compiled.
 _PARSER = """\
 #!/bin/sh
 kernel={root}/sys/kernel/security/apparmor/profiles
@@ -88,12 +89,18 @@ echo "apparmor_parser $*" >> {root}/commands
 do=$1
 shift
 [ "$do" = --remove ] && {{ read -r head name rest; sed -i "/^$name (/d" "$kernel"; exit; }}
+case "$1" in --skip-read-cache)
+    compiled=${{3#--cache-loc=}}/features
+    mkdir -p "$compiled"
+    shift 2 ;;
+esac
 shift
 for file; do
     if grep -q BAD "$file"; then
         echo "AppArmor parser error for $file at line 9: syntax error" >&2
         exit 1
     fi
+    [ -z "$compiled" ] || grep -q UNKEPT "$file" || cp "$file" "$compiled"
     [ "$do" = --replace ] || continue
     if grep -q UNLOADABLE "$file"; then
         echo "Unable to replace: Invalid argument" >&2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 import typing as t
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ PARSER = "apparmor_parser"
 _KERNEL = "/sys/kernel/security/apparmor"
 _ENABLED = "/sys/module/apparmor/parameters/enabled"
 _CACHE = "/var/cache/apparmor"
+_COMPILED = "compiled"
 _MARK = "# of hardened.k8s: "
 
 #: What every profile begins with: how a pod can end, and what the runtime's own profile keeps from containers, too.
@@ -144,34 +144,49 @@ def rules_of(text: str) -> str:
 # -- the parser and the kernel
 
 
-def check(node: Node, profiles: t.Sequence[Profile], owner: str) -> t.Dict[str, str]:
-    """What the parser says against profiles, by name; all of them in one call."""
+def check(node: Node, profiles: t.Sequence[Profile], owner: str, scratch: str) -> t.Dict[str, str]:
+    """What the parser says against profiles, by name; all of them in one call.
+
+    :param scratch: an empty folder, where :func:`compiled` then finds what it has made of them.
+    """
     if not profiles:
         return {}
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = []
-        for profile in profiles:
-            paths.append(os.path.join(scratch, profile.loaded))
-            with open(paths[-1], "w", encoding="utf-8") as file:
-                file.write(profile.text(owner))
-        done = node.run(PARSER, "--skip-kernel-load", "--skip-cache", *paths, check=False)
-        if not done.rc:
-            return {}
-        # which of them it means is only certain when there is one
-        each = {
-            p.loaded: node.run(PARSER, "--skip-kernel-load", "--skip-cache", path, check=False)
-            for p, path in zip(profiles, paths)
-        }
-        return {name: result.complaint().replace(f"{scratch}/", "") for name, result in each.items() if result.rc}
+    paths = []
+    for profile in profiles:
+        paths.append(os.path.join(scratch, profile.loaded))
+        with open(paths[-1], "w", encoding="utf-8") as file:
+            file.write(profile.text(owner))
+    keep = ("--skip-read-cache", "--write-cache", f"--cache-loc={scratch}/{_COMPILED}")
+    done = node.run(PARSER, "--skip-kernel-load", *keep, *paths, check=False)
+    if not done.rc:
+        return {}
+    # which of them it means is only certain when there is one
+    each = {
+        p.loaded: node.run(PARSER, "--skip-kernel-load", "--skip-cache", path, check=False)
+        for p, path in zip(profiles, paths)
+    }
+    return {name: result.complaint().replace(f"{scratch}/", "") for name, result in each.items() if result.rc}
 
 
-def load(node: Node, names: t.Sequence[str]) -> t.List[Command]:
+def compiled(scratch: str) -> t.Dict[str, str]:
+    """Name -> file that the kernel takes as it is, of what was checked there; a parser may have kept none."""
+    # by the kernel's features, where the parser knows several
+    folders = sorted(os.walk(os.path.join(scratch, _COMPILED)))
+    return {name: os.path.join(folder, name) for folder, _inner, names in folders for name in names}
+
+
+def load(node: Node, names: t.Sequence[str], ready: t.Optional[t.Mapping[str, str]] = None) -> t.List[Command]:
     """Have the kernel take files, all in one call.
 
     Not by the parser's cache: of a file that was put back, it would take what the newer one was.
+
+    :param ready: those of :func:`compiled`, which take a small part of the time.
     """
-    paths = [node.real(f"{FOLDER}/{name}") for name in names]
-    return [(PARSER, "--replace", "--skip-cache", *paths)] if paths else []
+    ready = ready or {}
+    binary = [ready[name] for name in names if name in ready]
+    text = [node.real(f"{FOLDER}/{name}") for name in names if name not in ready]
+    commands: t.List[Command] = [(PARSER, "--replace", "--binary", *binary)] if binary else []
+    return commands + ([(PARSER, "--replace", "--skip-cache", *text)] if text else [])
 
 
 def unload(node: Node, names: t.Sequence[str]) -> t.List[Command]:

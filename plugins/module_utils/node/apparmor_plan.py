@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import typing as t
 
 from ansible_collections.hardened.k8s.plugins.module_utils.errors import HardenedError
@@ -167,7 +168,9 @@ class _Plan:
         :raises HardenedError: never; each is a problem of its own.
         """
         new = [p for p in self.profiles.values() if self.node.text(p.path) != p.text(self.params["owner"])]
-        for name, reason in apparmor.check(self.node, new, self.params["owner"]).items():
+        scratch = tempfile.mkdtemp()
+        self.wanted.scratch.append(scratch)
+        for name, reason in apparmor.check(self.node, new, self.params["owner"], scratch).items():
             self.wanted.problem(f"profiles ({self.profiles[name].name})", HardenedError(reason, "Correct its rules"))
 
     def _effect(self, steps: t.Sequence[Step], missing: t.List[str], removed: t.List[str], stale: str) -> Effect:
@@ -175,12 +178,15 @@ class _Plan:
         loads = [name for name in self.profiles if name in written or name in missing]
         effect = restart(stale) if stale else Effect()
         gone = [name for name in removed if name in self.kernel]
-        effect.do = [*apparmor.load(self.node, loads), *apparmor.unload(self.node, gone), *effect.do]
+        effect.do = [*apparmor.load(self.node, loads, self._compiled()), *apparmor.unload(self.node, gone), *effect.do]
         new = [name for name in loads if name not in self.kernel]
         again = [name for name in [*loads, *gone] if name in self.kernel and name in self.before]
         effect.undo = [*apparmor.unload(self.node, new), *apparmor.load(self.node, again)]
         effect.verify = lambda: apparmor.verify(self.node, [self.profiles[name] for name in loads])
         return effect
+
+    def _compiled(self) -> t.Dict[str, str]:
+        return {name: path for scratch in self.wanted.scratch for name, path in apparmor.compiled(scratch).items()}
 
     def _stale_runtime(self) -> str:
         """The unit of a runtime that looked for AppArmor before it could be used.

@@ -148,6 +148,8 @@ def apply(node: Node, steps: t.Sequence[Step], effect: Effect, seconds: float = 
                 sync_folder(os.path.dirname(node.real(folder)))
             for step in steps:
                 write(node, step)
+            for folder in sorted({os.path.dirname(node.real(step.path)) for step in steps}):
+                sync_folder(folder)
             _activate(node, effect)
             health.wait(node, before, effect.restarts, seconds, effect.heartbeat)
             if hold:

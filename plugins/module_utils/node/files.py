@@ -119,7 +119,10 @@ def missing_folders(node: Node, steps: t.Iterable[Step]) -> t.List[str]:
 
 
 def write(node: Node, step: Step) -> None:
-    """Do one. Whoever reads the file meanwhile finds the old one or the new one; the old one stays as its backup."""
+    """Do one. Whoever reads the file meanwhile finds the old one or the new one; the old one stays as its backup.
+
+    It outlives a power cut once its folder is synced.
+    """
     path, backup, draft = (node.real(name) for name in (step.path, step.backup, step.draft))
     if step.after is None:
         os.rename(path, backup)
@@ -131,7 +134,6 @@ def write(node: Node, step: Step) -> None:
         elif node.exists("/sys/fs/selinux/enforce") and node.find("restorecon"):
             node.run("restorecon", draft, check=False)
         os.rename(draft, path)
-    sync_folder(os.path.dirname(path))
 
 
 def _draft(path: str, content: bytes, mode: int) -> None:

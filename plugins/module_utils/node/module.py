@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import shutil
 import typing as t
 from dataclasses import dataclass, field
 
@@ -53,9 +54,10 @@ class Wanted:
     """A node as it is declared.
 
     :param check: has whoever reads the files judge them before they are written; called when any is to be.
-    :param effect: how steps take effect; those of :func:`plan`, in its order.
+    :param effect: how steps take effect; those of :func:`plan`, in its order. Asked after the check.
     :param differs: what is not as declared besides files, in words, for the result and its diff.
     :param hold: the change is put back after so many seconds unless a call with ``confirm`` comes in; 0: it stays.
+    :param scratch: folders that go at the end, however it comes.
     :param after: done at the end, where nothing has failed; never in check mode. It may still find problems.
     """
 
@@ -64,6 +66,7 @@ class Wanted:
     effect: t.Callable[[t.Sequence[Step]], Effect] = lambda _steps: Effect()
     differs: t.List[str] = field(default_factory=list)
     hold: float = 0.0
+    scratch: t.List[str] = field(default_factory=list)
     after: t.Optional[t.Callable[[], None]] = None
     problems: t.List[Problem] = field(default_factory=list)
     findings: t.List[Finding] = field(default_factory=list)
@@ -91,7 +94,12 @@ def run(spec: Spec, declare: Declare, **rules: t.Any) -> None:
                 change.held(node)
             else:
                 recovered = change.pending(node) if module.check_mode else change.recover(node)
-            result = _carried_out(module, node, declare(node, module.params), confirms)
+            wanted = declare(node, module.params)
+            try:
+                result = _carried_out(module, node, wanted, confirms)
+            finally:
+                for folder in wanted.scratch:
+                    shutil.rmtree(folder, ignore_errors=True)
     except HardenedError as error:
         module.fail_json(msg=str(error))
     except PermissionError as error:
@@ -115,9 +123,9 @@ def _carried_out(module: AnsibleModule, node: Node, wanted: Wanted, confirms: bo
     wanted.findings = _settled(module.params, wanted)
     wanted.problems += [finding.refusal(str(finding.ref)) for finding in wanted.findings if finding.refused]
     steps = plan(node, wanted.files)
-    effect = wanted.effect(steps) if steps or wanted.differs else Effect()
     if steps and wanted.check and not wanted.problems:
         wanted.check()
+    effect = wanted.effect(steps) if steps or wanted.differs else Effect()
     # what is refused is not done, and so is no change
     done = not wanted.problems
     if confirms and done:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from unittest import mock
 
@@ -38,10 +39,24 @@ def test_profiles_are_written_and_loaded_by_one_call_of_the_parser(node: FakeNod
     result = sync(node, *many)
     assert result["changed"], result
     assert "k8s.p29.v1 (enforce)" in node.loaded()
-    calls = [line.split()[1] for line in node.read("/commands").splitlines() if line.startswith("apparmor_parser")]
-    assert calls == ["--skip-kernel-load", "--replace"]
+    calls = [line.split()[1:] for line in node.read("/commands").splitlines() if line.startswith("apparmor_parser")]
+    assert [call[:2] for call in calls] == [["--skip-kernel-load", "--skip-read-cache"], ["--replace", "--binary"]], (
+        "each is compiled once"
+    )
+    compiled = calls[-1][-1]
+    assert compiled.endswith("/k8s.p29.v1")
+    assert not os.path.exists(os.path.dirname(compiled)), "nothing is left of what was compiled"
     assert "signal (receive) peer=runc," in node.read("/etc/apparmor.d/k8s.p0.v1")
     assert node.restarts() == []
+
+
+def test_one_of_which_the_parser_keeps_nothing_is_loaded_from_its_file(node: FakeNode) -> None:
+    sync(node, _WEB, {"name": "other", "rules": "# UNKEPT\n"})
+    assert "k8s.other.v1 (enforce)" in node.loaded()
+    assert "k8s.web.v1 (enforce)" in node.loaded()
+    *_checked, one, other = (line.split()[1:] for line in node.read("/commands").splitlines() if "parser" in line)
+    assert one[:2] == ["--replace", "--binary"]
+    assert other == ["--replace", "--skip-cache", f"{node.root}/etc/apparmor.d/k8s.other.v1"]
 
 
 def test_a_second_run_changes_nothing(node: FakeNode) -> None:
