@@ -32,6 +32,8 @@ from tests.testbed.modes import MODES, instance
 from tests.testbed.node_image import BOUTIQUE
 
 FOREIGN = os.environ.get("DEMO_USE_KUBECONFIG") == "1"
+#: Of the cluster of its own.
+NAME = os.environ.get("DEMO_NAME", "demo")
 
 #: The namespace of the example whose flows are shown.
 MATRIX = "boutique-shop"
@@ -61,7 +63,7 @@ QUESTIONS = [
 def up() -> int:
     make("test")
     heading("A cluster")
-    own = None if FOREIGN else MODES[os.environ.get("DEMO_ON", "control-plane")]("demo").up()
+    own = None if FOREIGN else MODES[os.environ.get("DEMO_ON", "control-plane")](NAME).up()
     print(f"its kubeconfig: {kubeconfig()}")
     nodes = own if isinstance(own, Nodes) else None
     shop = own if isinstance(own, Kind) and not nodes else None
@@ -103,7 +105,7 @@ def up() -> int:
 def down() -> int:
     if FOREIGN:
         return 0 if harden("-e", "cluster_state=absent") is not None else 1
-    instance("demo").down()
+    instance(NAME).down()
     return 0
 
 
@@ -139,13 +141,13 @@ def confinement(nodes: Nodes, prefix: str) -> dict[str, str]:
 def kubeconfig() -> str:
     if FOREIGN:
         return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    return str(instance("demo").kubeconfig)
+    return str(instance(NAME).kubeconfig)
 
 
 def kubectl() -> list[str]:
     """The command; empty where there is none for a cluster that is not the demo's own."""
     if not FOREIGN:
-        return [str(instance("demo").directory / "kube"), "kubectl", "--kubeconfig", kubeconfig()]
+        return [str(instance(NAME).directory / "kube"), "kubectl", "--kubeconfig", kubeconfig()]
     found = shutil.which("kubectl")
     return [found] if found else []
 
