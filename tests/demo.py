@@ -63,7 +63,10 @@ QUESTIONS = [
 def up() -> int:
     make("test")
     heading("A cluster")
-    own = None if FOREIGN else MODES[os.environ.get("DEMO_ON", "control-plane")](NAME).up()
+    mode = MODES[os.environ.get("DEMO_ON", "control-plane")]
+    # the old one cannot install what it lacks
+    more = {"machines": "apparmor,selinux"} if mode is Nodes else {}
+    own = None if FOREIGN else mode(NAME, **more).up()
     print(f"its kubeconfig: {kubeconfig()}")
     nodes = own if isinstance(own, Nodes) else None
     shop = own if isinstance(own, Kind) and not nodes else None

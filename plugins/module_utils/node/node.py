@@ -19,6 +19,8 @@ from ansible_collections.hardened.k8s.plugins.module_utils.errors import Hardene
 #: Where programs are. sudo and cron give less than that, and /opt/bin is where systems without packages put them.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin"
 LOCK = "/run/hardened-k8s.lock"
+#: The last is of a process that ends between the opening of its file and the reading.
+_GONE = (FileNotFoundError, NotADirectoryError, ProcessLookupError)
 #: What containerd has to say besides.
 _REMARK = re.compile(r"time=\S+ level=(?:debug|info|warning) ")
 
@@ -54,11 +56,11 @@ class Node:
         return self.root + path
 
     def read(self, path: str) -> t.Optional[bytes]:
-        """A file's content; None when there is no such file."""
+        """A file's content; None when there is no such file, or it is of a process that has ended."""
         try:
             with open(self.real(path), "rb") as file:
                 return file.read()
-        except (FileNotFoundError, NotADirectoryError):
+        except _GONE:
             return None
 
     def text(self, path: str) -> str:
@@ -75,7 +77,7 @@ class Node:
         """What is in a folder; nothing when there is none."""
         try:
             return sorted(os.listdir(self.real(folder)))
-        except (FileNotFoundError, NotADirectoryError):
+        except _GONE:
             return []
 
     # -- commands
