@@ -156,6 +156,7 @@ def check(node: Node, profiles: t.Sequence[Profile], owner: str, scratch: str) -
         paths.append(os.path.join(scratch, profile.loaded))
         with open(paths[-1], "w", encoding="utf-8") as file:
             file.write(profile.text(owner))
+    os.mkdir(os.path.join(scratch, _COMPILED))
     keep = ("--skip-read-cache", "--write-cache", f"--cache-loc={scratch}/{_COMPILED}")
     done = node.run(PARSER, "--skip-kernel-load", *keep, *paths, check=False)
     if not done.rc:
