@@ -213,6 +213,7 @@ class FakeNode:
         self.program("systemctl", _SYSTEMCTL)
         self.program("systemd-run", _RECORDED)
         self.program("containerd", CONTAINERD)
+        self.program("ctr", "#!/bin/sh\n")  # a containerd whose plug-ins are all well; this machine's would be asked
         start = "ExecStart='kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS'"
         self.write("/units/kubelet.service", f"ActiveState=active\nSubState=running\n{start}\n")
         self.write("/units/containerd.service", "ActiveState=active\nSubState=running\n")

@@ -158,7 +158,7 @@ def apply(node: Node, steps: t.Sequence[Step], effect: Effect, seconds: float = 
             else:
                 os.rename(node.real(CHANGE), node.real(_DONE))
     except BaseException as error:
-        raise _undone(node, before, seconds, error) from error
+        raise _undone(node, before, effect, seconds, error) from error
     if not hold:
         _clear(node)
 
@@ -336,14 +336,14 @@ def _undo(node: Node) -> None:
     _end_watch(node)
 
 
-def _undone(node: Node, before: health.Health, seconds: float, error: BaseException) -> HardenedError:
+def _undone(node: Node, before: health.Health, effect: Effect, seconds: float, error: BaseException) -> HardenedError:
     """Put everything back; why, and how the node is now."""
     reason = str(error) or type(error).__name__
     restarted = node.exists(f"{CHANGE}/activated")
     try:
         _undo(node)
         if restarted:
-            health.wait(node, before, (), seconds)
+            health.wait(node, before, effect.restarts, seconds, effect.heartbeat)
     except HardenedError as second:
         return HardenedError(f"{reason.rstrip('.')}. On the way back: {second.message}", second.remedy)
     return HardenedError(f"{reason.rstrip('.')}. Everything was put back, and the node is as healthy as it was")

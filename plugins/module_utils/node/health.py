@@ -23,6 +23,9 @@ _SERVICES = ("containerd.service", "crio.service", "kubelet.service")
 _PAUSE = 1.0
 #: Seconds that a kubelet has to go on running of which nobody can be asked; one whose settings are wrong ends sooner.
 _TRIAL = 20.0
+#: Seconds that a node has to stay well after a restart where the API server is asked: kubelet looks at its runtime every
+#: 5 s, and says every 10 s how the node is (nodeStatusUpdateFrequency). What it said before says nothing of what is now.
+_SETTLED = 16.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float,
     """
     started = time.monotonic()
     deadline, proven = started + seconds, started
+    well, settled = 0.0, _SETTLED if before.ready and (restarted or heartbeat) else 0.0
     anew = heartbeat or any("kubelet" in unit for unit in restarted)
     if anew:
         if before.ready:
@@ -66,11 +70,12 @@ def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float,
         elif not before.kubelet and not heartbeat:
             proven += _TRIAL
     while True:
-        reason = _worse(node, before, restarted, anew)
-        if not reason and time.monotonic() >= proven:
+        reason, now = _worse(node, before, restarted, anew), time.monotonic()
+        well = 0.0 if reason else well or now
+        if well and now >= max(proven, well + settled):
             return
         dead = [unit for unit in restarted if _has_ended(node, unit)]
-        if dead or (reason and time.monotonic() > deadline):
+        if dead or (reason and now > deadline):
             reason = reason or f"{', '.join(dead)} does not run"
             raise HardenedError(f"the node is not healthy: {reason}{''.join(_said(node, unit) for unit in dead)}")
         time.sleep(_PAUSE)

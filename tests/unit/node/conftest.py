@@ -10,8 +10,15 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.hardened.k8s.plugins.module_utils.node import health
 
 from tests.support.nodes import FakeNode, healthz
+
+
+@pytest.fixture(autouse=True)
+def _no_kubelet_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_SETTLED", 0.5)
+    monkeypatch.setattr(health, "_PAUSE", 0.1)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
 import typing as t
 from pathlib import Path
 from unittest import mock
@@ -275,11 +276,45 @@ _BEATS = ["10:00:00", "10:00:10", "10:00:10"]
 
 @pytest.mark.parametrize("renewed", [True, False])
 def test_what_the_former_kubelet_said_before_it_was_stopped_is_no_proof(prepared: FakeNode, renewed: bool) -> None:
-    beats = iter([*_BEATS, "10:00:20"] if renewed else _BEATS)
-    last = mock.Mock(side_effect=lambda _node: (True, next(beats, _BEATS[-1])))
-    with mock.patch.object(api, "heartbeat", last), mock.patch.object(health, "_PAUSE", 0.1):
+    beats = iter(_BEATS)
+    last = mock.Mock(side_effect=lambda _node: (True, next(beats, "10:00:20" if renewed else _BEATS[-1])))
+    with mock.patch.object(api, "heartbeat", last):
         said = failure(prepared.node())
     assert ("kubelet has not told the API server anew that it is Ready" in said) is not renewed, said
+
+
+def test_a_node_that_is_no_longer_ready_some_time_after_a_restart_is_put_back(prepared: FakeNode) -> None:
+    """What a kubelet said before it was restarted is there for some time, and its runtime fails after it was started."""
+    asked = iter([(True, "1"), (True, "1"), (True, "2"), (True, "2")])
+
+    def last(node: Node) -> tuple[bool, str]:
+        if node.exists(_WANTED[0].path):
+            return next(asked, (False, "2"))
+        return True, str(time.monotonic())
+
+    with mock.patch.object(api, "heartbeat", last):
+        said = failure(prepared.node())
+    assert "the API server has it as not Ready. Everything was put back, and the node is as healthy as it was" in said
+
+
+def test_a_node_that_was_put_back_is_waited_for(prepared: FakeNode) -> None:
+    """It says that it is not Ready once its kubelet was restarted, and what it said before is nothing to go by."""
+    back = iter([(True, "2"), (True, "3"), (False, "3"), (False, "3")])
+    made: list[bool] = []
+    answers: list[tuple[bool, str]] = []
+
+    def last(node: Node) -> tuple[bool, str]:
+        made.append(node.exists(_WANTED[0].path))
+        if made[-1] or not any(made):
+            return not made[-1], "1"
+        answers.append(next(back, (True, "4")))
+        return answers[-1]
+
+    with mock.patch.object(api, "heartbeat", last):
+        said = failure(prepared.node())
+    assert "Everything was put back, and the node is as healthy as it was" in said
+    assert (False, "3") in answers
+    assert answers[-1][0]
 
 
 @pytest.mark.parametrize("breaks", [True, False])
@@ -289,7 +324,6 @@ def test_a_kubelet_of_which_nobody_can_be_asked_has_to_go_on_running(prepared: F
     seen = mock.Mock(side_effect=[False, *[breaks] * 99])
     with (
         mock.patch.object(health, "_TRIAL", 0.5),
-        mock.patch.object(health, "_PAUSE", 0.1),
         mock.patch.object(health, "_has_ended", seen),
     ):
         said = failure(prepared.node())
