@@ -21,6 +21,7 @@ from tests.support.admission import until
 from tests.support.modules import actions
 from tests.support.pod_security import CASES, EVERY_RULE, busy_pod, plain_pod
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.versions import minor
 
 Fields = dict[str, t.Any]
 
@@ -127,7 +128,7 @@ def declared(
         run("pod_security_policy", policies=[last], owner=canary, prune=True)
         until(lambda: name in admin.create(asking(canary, hostPID=True)))
         # the server takes notice of what is filled in by itself, and of what is refused by itself
-        if int(cluster.kubernetes.split(".")[1]) >= MUTATING_SINCE:
+        if int(minor(cluster.kubernetes)) >= MUTATING_SINCE:
             until(lambda: admin.create(asking(canary)) == "")
         return result
 
@@ -339,7 +340,7 @@ def test_defaults_are_filled_in_once_or_required(
     declared: t.Callable[..., Fields], admin: Person, cluster: ControlPlane, prefix: str
 ) -> None:
     declared(**DEFAULTS)
-    if int(cluster.kubernetes.split(".")[1]) < MUTATING_SINCE:
+    if int(minor(cluster.kubernetes)) < MUTATING_SINCE:
         said = admin.create(asking(prefix))
         assert said.startswith("refused: ")
         assert "readOnlyRootFilesystem" in said

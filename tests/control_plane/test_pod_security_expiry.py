@@ -19,6 +19,7 @@ from ansible_collections.hardened.k8s.plugins.module_utils.manifests.pod_securit
 from tests.support.admission import Admission, until
 from tests.support.pod_security import plain_pod
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.versions import minor
 
 Fields = dict[str, t.Any]
 
@@ -28,10 +29,10 @@ _PRIVILEGED = {"securityContext": {"privileged": True}}
 _DEBUGGER = {"name": "debugger", "image": "busybox", **_PRIVILEGED}
 
 
-def policies(prefix: str, minor: int, rules: list[str]) -> list[Fields]:
+def policies(prefix: str, version: int, rules: list[str]) -> list[Fields]:
     exception = {"name": "legacy", "rules": rules, "owner": "team-shop", "reason": "old", "expires": str(_LAST_DAY)}
     item = {"name": prefix, "namespaces": [prefix], "privileged": False, "host_pid": False, "exceptions": [exception]}
-    declared = declare(item, "", Context("enforce", minor))
+    declared = declare(item, "", Context("enforce", version))
     assert declared.problems == []
     return declared.objects
 
@@ -60,7 +61,7 @@ def test_what_was_made_in_time_is_no_way_around_the_end_of_an_exception(
     cluster: ControlPlane, prefix: str, rules: list[str]
 ) -> None:
     admission, api = Admission(cluster), Api({"kubeconfig": cluster.config})
-    manifests = policies(prefix, int(cluster.kubernetes.split(".")[1]), rules)
+    manifests = policies(prefix, int(minor(cluster.kubernetes)), rules)
     admission.namespace(prefix)
     pod, deployments = privileged("there", prefix), f"/apis/apps/v1/namespaces/{prefix}/deployments"
     try:

@@ -15,6 +15,7 @@ from tests.control_plane.conftest import Requests, Runner
 from tests.support.examples import OBJECTS, pod, tenant
 from tests.support.modules import actions
 from tests.testbed.control_plane import ControlPlane
+from tests.testbed.versions import minor
 
 Count = t.Callable[[], Requests]
 
@@ -101,8 +102,9 @@ def test_pod_security_labels_follow_the_stage(run: Runner, cluster: ControlPlane
         labels = cluster.get(f"/api/v1/namespaces/{prefix}")["metadata"]["labels"]
         present = {key.rpartition("/")[2]: value for key, value in labels.items() if "pod-security" in key}
         assert {mode for mode in present if not mode.endswith("-version")} == expected
-        minor = cluster.kubernetes.split(".")[1]
-        assert {value for key, value in present.items() if key.endswith("-version")} == {f"v1.{minor}"}
+        assert {value for key, value in present.items() if key.endswith("-version")} == {
+            f"v1.{minor(cluster.kubernetes)}"
+        }
 
 
 def test_stages_take_back_what_they_no_longer_do(run: Runner, cluster: ControlPlane, prefix: str) -> None:

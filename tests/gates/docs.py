@@ -19,9 +19,9 @@ _TRIES = 5
 
 
 def main() -> int:
-    for attempt in range(_TRIES):
+    for _attempt in range(_TRIES):
         done = subprocess.run(_COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if _BY_CHANCE not in done.stdout or attempt == _TRIES - 1:
+        if _BY_CHANCE not in done.stdout:
             break
     print(done.stdout, end="")
     return done.returncode

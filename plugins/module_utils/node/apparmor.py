@@ -156,8 +156,9 @@ def check(node: Node, profiles: t.Sequence[Profile], owner: str, scratch: str) -
         paths.append(os.path.join(scratch, profile.loaded))
         with open(paths[-1], "w", encoding="utf-8") as file:
             file.write(profile.text(owner))
-    os.mkdir(os.path.join(scratch, _COMPILED))
-    keep = ("--skip-read-cache", "--write-cache", f"--cache-loc={scratch}/{_COMPILED}")
+    cache = os.path.join(scratch, _COMPILED)
+    os.mkdir(cache)
+    keep = ("--skip-read-cache", "--write-cache", f"--cache-loc={cache}")
     done = node.run(PARSER, "--skip-kernel-load", *keep, *paths, check=False)
     if not done.rc:
         return {}
@@ -176,14 +177,13 @@ def compiled(scratch: str) -> t.Dict[str, str]:
     return {name: os.path.join(folder, name) for folder, _inner, names in folders for name in names}
 
 
-def load(node: Node, names: t.Sequence[str], ready: t.Optional[t.Mapping[str, str]] = None) -> t.List[Command]:
+def load(node: Node, names: t.Sequence[str], ready: t.Mapping[str, str]) -> t.List[Command]:
     """Have the kernel take files, all in one call.
 
     Not by the parser's cache: of a file that was put back, it would take what the newer one was.
 
     :param ready: those of :func:`compiled`, which take a small part of the time.
     """
-    ready = ready or {}
     binary = [ready[name] for name in names if name in ready]
     text = [node.real(f"{FOLDER}/{name}") for name in names if name not in ready]
     commands: t.List[Command] = [(PARSER, "--replace", "--binary", *binary)] if binary else []

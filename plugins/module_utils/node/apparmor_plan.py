@@ -76,6 +76,7 @@ class _Plan:
     def __init__(self, node: Node, profiles: t.Sequence[Profile], params: Params, wanted: Wanted) -> None:
         self.node, self.params, self.wanted = node, params, wanted
         self.profiles = {profile.loaded: profile for profile in profiles}
+        self.compiled: t.Dict[str, str] = {}
         self.before = apparmor.owned(node, params["owner"])
         self.kernel = apparmor.loaded(node)
         self.users = apparmor.users(node)
@@ -172,21 +173,19 @@ class _Plan:
         self.wanted.scratch.append(scratch)
         for name, reason in apparmor.check(self.node, new, self.params["owner"], scratch).items():
             self.wanted.problem(f"profiles ({self.profiles[name].name})", HardenedError(reason, "Correct its rules"))
+        self.compiled = apparmor.compiled(scratch)
 
     def _effect(self, steps: t.Sequence[Step], missing: t.List[str], removed: t.List[str], stale: str) -> Effect:
         written = {os.path.basename(step.path) for step in steps if step.after is not None}
         loads = [name for name in self.profiles if name in written or name in missing]
         effect = restart(stale) if stale else Effect()
         gone = [name for name in removed if name in self.kernel]
-        effect.do = [*apparmor.load(self.node, loads, self._compiled()), *apparmor.unload(self.node, gone), *effect.do]
+        effect.do = [*apparmor.load(self.node, loads, self.compiled), *apparmor.unload(self.node, gone), *effect.do]
         new = [name for name in loads if name not in self.kernel]
         again = [name for name in [*loads, *gone] if name in self.kernel and name in self.before]
-        effect.undo = [*apparmor.unload(self.node, new), *apparmor.load(self.node, again)]
+        effect.undo = [*apparmor.unload(self.node, new), *apparmor.load(self.node, again, {})]
         effect.verify = lambda: apparmor.verify(self.node, [self.profiles[name] for name in loads])
         return effect
-
-    def _compiled(self) -> t.Dict[str, str]:
-        return {name: path for scratch in self.wanted.scratch for name, path in apparmor.compiled(scratch).items()}
 
     def _stale_runtime(self) -> str:
         """The unit of a runtime that looked for AppArmor before it could be used.

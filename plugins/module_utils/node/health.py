@@ -59,8 +59,7 @@ def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float,
     :param heartbeat: whether kubelet has to, though it was not restarted.
     :raises HardenedError: it is not in that time, or can no longer become so.
     """
-    started = time.monotonic()
-    deadline, proven = started + seconds, started
+    deadline = time.monotonic() + seconds
     well, settled = 0.0, _SETTLED if before.ready and (restarted or heartbeat) else 0.0
     anew = heartbeat or any("kubelet" in unit for unit in restarted)
     if anew:
@@ -68,11 +67,11 @@ def wait(node: Node, before: Health, restarted: t.Sequence[str], seconds: float,
             # the former one has renewed its lease until it was stopped, which says nothing of this one
             before = replace(before, heartbeat=(api.heartbeat(node) or (None, before.heartbeat))[1])
         elif not before.kubelet and not heartbeat:
-            proven += _TRIAL
+            settled = _TRIAL
     while True:
         reason, now = _worse(node, before, restarted, anew), time.monotonic()
         well = 0.0 if reason else well or now
-        if well and now >= max(proven, well + settled):
+        if well and now >= well + settled:
             return
         dead = [unit for unit in restarted if _has_ended(node, unit)]
         if dead or (reason and now > deadline):
